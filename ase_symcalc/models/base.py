@@ -1,0 +1,53 @@
+"""What every network promises."""
+
+import abc
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ase_symcalc.graph import Environments
+from ase_symcalc.models.config import ModelConfig
+
+
+class AbstractEnergyModel(torch.nn.Module, abc.ABC):
+    """Energy of every evaluated atom. Final subclasses only; no gradient is taken inside.
+
+    Attributes
+    ----------
+    config : ModelConfig
+        What `models.build_model` makes the same network of.
+    elements : tuple of str
+        Chemical symbols the model knows, by atomic number.
+    cutoff : float, Å
+        Longest edge it wants in its graph.
+    num_layers : int
+        Message-passing steps; ``cutoff * num_layers`` is how far an atom feels.
+    group : {"O3", "SO3"}
+        Whether mirror images have the same energy by construction.
+    """
+
+    config: ModelConfig
+    elements: tuple[str, ...]
+    cutoff: float
+    num_layers: int
+    group: Literal["O3", "SO3"]
+
+    @abc.abstractmethod
+    def forward(self, environments: Environments) -> Float[Tensor, "n_centres"]:
+        """Energies of the centres, eV, in float64 whatever the dtype of the edge vectors."""
+
+    @abc.abstractmethod
+    def node_features(self, environments: Environments) -> Float[Tensor, "n_centres dim"]:
+        """Features after the last layer, laid out ``[m, channel]`` for each of ``irreps``."""
+
+    @property
+    @abc.abstractmethod
+    def irreps(self) -> str:
+        """Irreps of `node_features`, scalars first."""
+
+    @property
+    def interaction_range(self) -> float:
+        """Distance beyond which nothing changes an atom's energy, Å."""
+        return self.cutoff * self.num_layers

@@ -1,0 +1,96 @@
+"""Everything needed to build a network, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
+
+from ase_symcalc.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Size and constants of a `SymNet`.
+
+    Attributes
+    ----------
+    elements : tuple of str
+        Chemical symbols, sorted by atomic number.
+    cutoff : float, Å
+    num_layers : int
+    num_channels : int
+        Channels of every degree.
+    lmax : int
+        Highest degree of the features.
+    sh_lmax : int
+        Highest degree of the spherical harmonics.
+    num_bessel, radial_width, radial_depth : int
+        Radial basis, and its hidden layers.
+    num_intervals : int
+        Of the splines that carry the radial functions.
+    avg_num_neighbours : float
+        Messages are divided by its square root.
+    repulsion_radii : tuple of float, Å
+        One per element; the ZBL term of a pair ends at the sum of two. Empty: no such term.
+    """
+
+    family: ClassVar[str] = "symnet"
+
+    elements: tuple[str, ...]
+    cutoff: float
+    num_layers: int = 3
+    num_channels: int = 32
+    lmax: int = 2
+    sh_lmax: int = 2
+    num_bessel: int = 8
+    radial_width: int = 64
+    radial_depth: int = 2
+    num_intervals: int = 128
+    avg_num_neighbours: float = 30.0
+    repulsion_radii: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("num_layers", "num_channels", "num_bessel", "radial_width", "num_intervals"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1; got {getattr(self, name)}")
+        if self.cutoff <= 0 or self.avg_num_neighbours <= 0:
+            raise InputError(
+                "cutoff and avg_num_neighbours must be positive; "
+                f"got {self.cutoff} Å and {self.avg_num_neighbours}"
+            )
+        if not self.elements or len(set(self.elements)) != len(self.elements):
+            raise InputError(f"elements must be named once each; got {self.elements}")
+        if self.repulsion_radii and len(self.repulsion_radii) != len(self.elements):
+            raise InputError(
+                f"expected a repulsion radius for each of {len(self.elements)} elements; "
+                f"got {len(self.repulsion_radii)}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for JSON."""
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {"family": self.family, **plain}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ModelConfig:
+        """Inverse of `to_dict`.
+
+        Raises
+        ------
+        InputError
+            If a key is unknown or one without a default is missing.
+        """
+        known = {f.name for f in fields(cls)}
+        if unknown := set(data) - known - {"family"}:
+            raise InputError(
+                f"model configuration has unknown keys {sorted(unknown)}; known are {sorted(known)}"
+            )
+        try:
+            values: dict[str, Any] = {}
+            for key in data.keys() - {"family"}:
+                value = data[key]
+                values[key] = tuple(value) if isinstance(value, list) else value
+            return cls(**values)
+        except TypeError as error:
+            raise InputError(f"model configuration is incomplete: {error}") from error

@@ -1,0 +1,1 @@
+"""Numerics: small torch modules that know nothing of files or of ASE."""

@@ -1,0 +1,94 @@
+"""Compile the kernels of a path table, and run them over the rows of a graph.
+
+A kernel compiles in a tenth of a second, so nothing is cached on disk.
+"""
+
+import ctypes
+import functools
+import threading
+from collections.abc import Callable
+
+import llvmlite.binding as llvm
+import torch
+from torch import Tensor
+
+from ase_symcalc.nn.kernels.adjacency import Adjacency
+from ase_symcalc.nn.kernels.emit import ARGUMENTS, REALS, emit
+from ase_symcalc.nn.kernels.paths import PathTable
+from ase_symcalc.nn.kernels.threads import run_in_parts
+from ase_symcalc.nn.multilinear import Arguments
+
+_REAL = {torch.float32: "float", torch.float64: "double"}
+_SIGNATURE = ctypes.CFUNCTYPE(
+    None, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * (len(ARGUMENTS) - 2)
+)
+
+
+def contract(
+    table: PathTable, adjacency: Adjacency, wanted: tuple[str, ...], args: Arguments
+) -> dict[str, Tensor]:
+    """Do what `reference.contract` does, by compiled code on the CPU."""
+    some = next(a for a in args.values() if a is not None)
+    given = {n: a.contiguous() for n, a in args.items() if a is not None}
+    out = {}
+    if "g" in wanted:
+        out["g"] = some.new_zeros(adjacency.n_centres, table.irreps_out.dim)
+        _run(table, adjacency, "g", given | {"g": out["g"]})
+    if "x" in wanted:
+        out["x"] = some.new_zeros(adjacency.n_rows, table.irreps_x.dim)
+        _run(table, adjacency, "x", given | {"x": out["x"]})
+    if "y" in wanted or "b" in wanted:
+        out["y"] = some.new_empty(adjacency.n_edges, table.n_sh)
+        out["b"] = some.new_empty(adjacency.n_edges, adjacency.n_taps)
+        # the kernel forms both; the one that is not wanted may read its sibling's empty place
+        _run(table, adjacency, "yb", out | given | {"dy": out["y"], "db": out["b"]})
+    if "t" in wanted:
+        parts = some.new_zeros(adjacency.n_intervals, adjacency.n_taps, table.n_weights)
+        _run(table, adjacency, "t", given | {"dt": parts})
+        out["t"] = some.new_zeros(adjacency.n_knots, table.n_weights)
+        for q in range(adjacency.n_taps):
+            out["t"][q : q + adjacency.n_intervals] += parts[:, q]
+    return {n: out[n] for n in wanted}
+
+
+def _run(table: PathTable, adjacency: Adjacency, kernel: str, tensors: dict[str, Tensor]) -> None:
+    real = _REAL[next(iter(tensors.values())).dtype]
+    function = _compile(table, adjacency.n_taps, kernel, real)
+    start, order = {
+        "g": (adjacency.centre_start, None),
+        "x": (adjacency.neighbour_start, adjacency.by_neighbour),
+        "yb": (None, None),
+        "t": (adjacency.interval_start, adjacency.by_interval),
+    }[kernel]
+    indices = (start, order, adjacency.centre, adjacency.neighbour, adjacency.interval)
+    reals = (tensors.get(n) for n in REALS)
+    pointers = [0 if a is None else a.data_ptr() for a in (*indices, *reals)]
+    run_in_parts(lambda first, last: function(first, last, *pointers), start, adjacency.n_edges)
+
+
+_lock = threading.Lock()
+_engines: list[llvm.ExecutionEngine] = []  # machine code lives as long as its engine
+
+
+def _compile(table: PathTable, n_taps: int, kernel: str, real: str) -> Callable[..., None]:
+    with _lock:
+        return _compile_once(table, n_taps, kernel, real)
+
+
+@functools.cache
+def _compile_once(table: PathTable, n_taps: int, kernel: str, real: str) -> Callable[..., None]:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        jit=True,
+    )
+    module = llvm.parse_assembly(emit(table, n_taps, kernel, real))
+    passes = llvm.create_pass_builder(machine, llvm.PipelineTuningOptions(speed_level=2))
+    passes.getModulePassManager().run(module, passes)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    _engines.append(engine)
+    return _SIGNATURE(engine.get_function_address("kernel"))

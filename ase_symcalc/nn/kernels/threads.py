@@ -1,0 +1,49 @@
+"""Run a kernel over its rows in as many parts as torch has threads.
+
+A pool of our own, because a kernel called through ctypes lets go of the interpreter lock,
+and because it survives what OpenMP pools do not: calls from several threads at once, and
+forks (the pool is made anew in the child).
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+_MIN_EDGES = 256  # below that, waking a thread costs more than it saves
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+
+
+def run_in_parts(call: Callable[[int, int], None], start: Tensor | None, n_edges: int) -> None:
+    """Call ``call(first, last)`` on parts of the rows with about equal numbers of edges.
+
+    Parameters
+    ----------
+    call : callable
+        Runs rows first..last-1; parts touch disjoint output.
+    start : (n_rows + 1,) tensor or None
+        First edge of each row; None if each edge is a row.
+    n_edges : int
+    """
+    n_rows = n_edges if start is None else start.shape[0] - 1
+    n_parts = min(torch.get_num_threads(), n_rows, 1 + n_edges // _MIN_EDGES)
+    if n_parts <= 1:
+        call(0, n_rows)
+        return
+    targets = torch.arange(1, n_parts) * n_edges // n_parts
+    middle = targets if start is None else torch.searchsorted(start, targets)
+    bounds = [0, *middle.tolist(), n_rows]
+    pool = _pool(n_parts - 1)
+    others = [pool.submit(call, bounds[p], bounds[p + 1]) for p in range(1, n_parts)]
+    call(bounds[0], bounds[1])
+    for other in others:
+        other.result()
+
+
+def _pool(size: int) -> ThreadPoolExecutor:
+    key = (os.getpid(), size)
+    if key not in _pools:
+        _pools[key] = ThreadPoolExecutor(size, thread_name_prefix="symcalc")
+    return _pools[key]

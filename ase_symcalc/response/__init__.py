@@ -1,0 +1,5 @@
+"""Derivatives of the energy: forces, stress, Hessian."""
+
+from ase_symcalc.response.derivatives import predict as predict
+from ase_symcalc.response.hessian import hessian as hessian
+from ase_symcalc.response.prediction import Prediction as Prediction
