@@ -1,0 +1,138 @@
+"""`Atoms` to checked arrays: refuses what has no meaning, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers, chemical_symbols
+from jaxtyping import Bool, Float64, Int64
+
+from ase_symcalc.errors import InputError, UnsupportedElementError
+
+LARGEST_COORDINATE = 1e9  # Å; beyond it float64 keeps fewer than seven decimals
+SHORTEST_PERIOD = 0.1  # Å; below it every atom would sit on its own image
+LEAST_INDEPENDENT = 1e-8  # smallest singular value of cell vectors scaled to unit length
+
+
+@dataclass(frozen=True, slots=True)
+class StructureArrays:
+    """One structure as arrays of its own, checked, sharing no memory with the `Atoms`."""
+
+    positions: Float64[np.ndarray, "n_atoms 3"]
+    """Å, anywhere in space"""
+    cell: Float64[np.ndarray, "3 3"]
+    """Å, rows are the cell vectors; rows that do not repeat may be zero"""
+    pbc: Bool[np.ndarray, "3"]
+    atomic_numbers: Int64[np.ndarray, "n_atoms"]
+
+    @property
+    def volume(self) -> float | None:
+        """Volume of the cell as the user gave it, Å³.
+
+        None, and so no stress, where nothing repeats or the cell vectors enclose nothing.
+        """
+        if not self.pbc.any() or not _independent(self.cell):
+            return None
+        return float(abs(np.linalg.det(self.cell)))
+
+
+def from_ase(atoms: Atoms, elements: Sequence[str] | None = None) -> StructureArrays:
+    """Copy a structure into arrays and check that it has a meaning.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        Left as it is. Constraints, charges and moments are not looked at.
+    elements : sequence of str, optional
+        Chemical symbols that are allowed; None allows every element.
+
+    Raises
+    ------
+    InputError
+        If there is no atom, a position or the cell is not finite or beyond 1e9 Å, a
+        periodic cell vector is shorter than 0.1 Å, or the periodic ones lie in one plane
+        or line.
+    UnsupportedElementError
+        If an element is not among `elements`.
+    """
+    arrays = StructureArrays(
+        positions=np.array(atoms.positions, dtype=np.float64),
+        cell=np.array(atoms.cell, dtype=np.float64),
+        pbc=np.array(atoms.pbc, dtype=bool),
+        atomic_numbers=np.array(atoms.numbers, dtype=np.int64),
+    )
+    check_geometry(arrays.positions, arrays.cell, arrays.pbc)
+    if elements is not None:
+        _check_elements(arrays.atomic_numbers, elements)
+    return arrays
+
+
+def check_geometry(
+    positions: Float64[np.ndarray, "n_atoms 3"],
+    cell: Float64[np.ndarray, "3 3"],
+    pbc: Bool[np.ndarray, "3"],
+) -> None:
+    """Refuse positions and cells (Å) that no neighbour search could make sense of.
+
+    Raises
+    ------
+    InputError
+        As `from_ase` says.
+    """
+    if len(positions) == 0:
+        raise InputError("the structure has no atoms; expected at least one")
+    usable = (np.abs(positions) < LARGEST_COORDINATE).all(axis=1)  # False for NaN too
+    if not usable.all():
+        first = int(np.argmin(usable))
+        raise InputError(
+            f"the position of atom {first} is {positions[first].tolist()} Å; expected finite "
+            f"coordinates below {LARGEST_COORDINATE:g} Å. Read the structure again, or undo the "
+            "step that moved it there."
+        )
+    if not (np.abs(cell) < LARGEST_COORDINATE).all():
+        raise InputError(
+            f"the cell is {cell.tolist()} Å; expected finite vectors below "
+            f"{LARGEST_COORDINATE:g} Å. Set it with atoms.set_cell(...)."
+        )
+    lengths = np.linalg.norm(cell, axis=1)
+    short = pbc & (lengths < SHORTEST_PERIOD)
+    if short.any():
+        axis = int(np.argmax(short))
+        raise InputError(
+            f"cell vector {axis} is periodic but has length {lengths[axis]:g} Å; got lengths "
+            f"{lengths.round(6).tolist()} Å with pbc {pbc.tolist()}. Set pbc False along it, or "
+            "give it a length with atoms.center(vacuum=..., axis=...)."
+        )
+    if not _independent(cell[pbc]):
+        raise InputError(
+            f"the periodic cell vectors lie in one {'plane' if pbc.all() else 'line'}; expected "
+            f"independent directions, got cell {cell.tolist()} Å with pbc {pbc.tolist()}. Correct "
+            "the cell, or set pbc False along one of them."
+        )
+
+
+def _check_elements(numbers: np.ndarray, elements: Sequence[str]) -> None:
+    known = {atomic_numbers[symbol] for symbol in elements}
+    unknown = [symbol_of(number) for number in np.unique(numbers).tolist() if number not in known]
+    if unknown:
+        raise UnsupportedElementError(
+            f"the potential was not trained on {', '.join(unknown)}; it knows "
+            f"{', '.join(elements)}."
+        )
+
+
+def symbol_of(number: int) -> str:
+    """Chemical symbol, or ``Z=...`` for a number that has none."""
+    return chemical_symbols[number] if 0 <= number < len(chemical_symbols) else f"Z={number}"
+
+
+def _independent(vectors: np.ndarray) -> bool:
+    """Whether no vector is zero and none lies in the span of the others."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not lengths.all():
+        return False
+    spread = np.linalg.svd(vectors / lengths, compute_uv=False)
+    return bool(spread.min(initial=1.0) > LEAST_INDEPENDENT)

@@ -1,0 +1,95 @@
+"""When an old neighbour list may be used again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ase_symcalc.errors import InputError
+from ase_symcalc.structures.from_ase import StructureArrays
+from ase_symcalc.structures.neighbours import ROUNDING, Pairs, neighbour_pairs, pairs_within
+
+
+class SkinList:
+    """Neighbour pairs of a structure that moves a little from call to call.
+
+    Pairs are searched for within ``cutoff + skin`` and kept while none can have come inside
+    the cutoff unseen; each call then drops those beyond the cutoff. What it returns is what
+    `neighbour_pairs` returns, pair for pair.
+
+    Let F carry the old periodic cell vectors onto the new ones and d be what is left of the
+    motion, r' = r F + d. An edge was v and is v' = v F + d_j - d_i, hence
+
+        |v| ≤ (|v'| + 2 max|d|) / σ,    σ the smallest singular value of F,
+
+    and no pair is missed while ``cutoff + 2 max|d| ≤ σ (cutoff + skin)``. The positions are
+    compared as they are: an atom that jumped by a lattice vector has old shifts that are
+    wrong, though its nearest image never moved. A motion shared by all atoms moves no edge,
+    so d is measured from its mean.
+
+    Parameters
+    ----------
+    cutoff : float, Å
+    skin : float, Å
+        0 searches in every call.
+
+    Attributes
+    ----------
+    rebuilt : bool
+        Whether the last call searched.
+
+    Raises
+    ------
+    InputError
+        If the cutoff is not positive, the skin is negative, or one is not finite.
+    """
+
+    def __init__(self, cutoff: float, skin: float) -> None:
+        if not (0 < cutoff < np.inf and 0 <= skin < np.inf):
+            raise InputError(
+                f"expected a positive cutoff and a skin of 0 Å or more, got {cutoff} and {skin} Å"
+            )
+        self.cutoff = cutoff
+        self.skin = skin
+        self.rebuilt = False
+        self._origin: StructureArrays | None = None
+        self._wide: Pairs | None = None
+
+    def pairs(self, arrays: StructureArrays) -> Pairs:
+        """Pairs of the structure within the cutoff.
+
+        Raises
+        ------
+        InputError
+            As `neighbour_pairs` does.
+        """
+        wide = self._wide if self._still_covers(arrays) else None
+        self.rebuilt = wide is None
+        if wide is None:
+            wide = neighbour_pairs(
+                arrays.positions, arrays.cell, arrays.pbc, self.cutoff + self.skin
+            )
+            self._origin = StructureArrays(
+                arrays.positions.copy(),
+                arrays.cell.copy(),
+                arrays.pbc.copy(),
+                arrays.atomic_numbers.copy(),
+            )
+            self._wide = wide
+        return pairs_within(wide, arrays.positions, arrays.cell, self.cutoff)
+
+    def _still_covers(self, new: StructureArrays) -> bool:
+        old = self._origin
+        if old is None or self.skin == 0 or len(old.positions) != len(new.positions):
+            return False
+        if (old.pbc != new.pbc).any():
+            return False
+        periodic = old.cell[old.pbc]
+        # the identity across what does not repeat, where cell vectors mean nothing
+        deformation = np.eye(3) + np.linalg.pinv(periodic) @ (new.cell[old.pbc] - periodic)
+        motion = new.positions - old.positions @ deformation
+        motion -= motion.mean(axis=0)
+        furthest = np.sqrt((motion**2).sum(axis=1).max())
+        rounding = ROUNDING * (np.abs(new.positions).max() + self.cutoff)
+        smallest = np.linalg.svd(deformation, compute_uv=False).min()
+        needed = self.cutoff + 2 * furthest + rounding
+        return bool(needed <= smallest * (self.cutoff + self.skin))
