@@ -1,0 +1,205 @@
+"""The card of a potential: what a user must know before trusting it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from ase.data import atomic_numbers
+
+from ase_symcalc.errors import InputError, PotentialFileError
+from ase_symcalc.potential_files.tables import from_table
+
+SCHEMA = 1
+CARD = "card.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyRow:
+    """Mean absolute errors on data that the potential was not trained on."""
+
+    dataset: str
+    energy: float
+    """meV/atom"""
+    forces: float
+    """meV/Å, of a component"""
+    stress: float | None = None
+    """GPa, of a component; None if the data have no stress"""
+
+    def __post_init__(self) -> None:
+        for name in ("energy", "forces", "stress"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise InputError(
+                    f"expected the {name} error on {self.dataset} to be at least 0, got {value}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What to cite."""
+
+    implementation: str
+    architecture: str
+    model: str
+    """the training itself and its data"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PotentialCard:
+    """What a user must know before trusting a potential; stored as ``card.toml``.
+
+    Raises
+    ------
+    InputError
+        If a field contradicts what its line below says, or another field.
+    """
+
+    name: str
+    """lower-case letters, digits, and . _ - between them"""
+    version: str
+    schema: int = SCHEMA
+    """of the files; a newer one than this package knows is refused"""
+    description: str
+    default: bool = False
+    """what `SymCalc()` takes"""
+    preview: bool = False
+    """shown for what it is: a later version will be better"""
+    elements: tuple[str, ...]
+    """chemical symbols, by atomic number"""
+    pairs: tuple[str, ...]
+    """pairs of elements that met in the training data, as "Si-O" in the order of `elements`"""
+    cutoff: float
+    """Å"""
+    interaction_range: float
+    """Å, beyond which nothing changes an atom's energy"""
+    dtype: Literal["float32", "float64"]
+    """of the stored weights"""
+    level_of_theory: str
+    training_data: str
+    """name, size, licence, where from"""
+    accuracy: tuple[AccuracyRow, ...]
+    limits: str
+    """where its training data end: temperatures, pressures, phases"""
+    not_for: str
+    """known failures"""
+    licence: str
+    authors: tuple[str, ...]
+    reproduce: str
+    """command that makes it again"""
+    references: References
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """of each file by its name; filled in when the potential is saved"""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        if self.schema != SCHEMA:
+            raise InputError(f"expected schema {SCHEMA}, got {self.schema}")
+        _check_elements(self.elements, self.pairs)
+        if not 0 < self.cutoff <= self.interaction_range < math.inf:
+            raise InputError(
+                "expected 0 < cutoff <= interaction_range; "
+                f"got {self.cutoff} Å and {self.interaction_range} Å"
+            )
+        for name, digest in self.sha256.items():
+            if name != Path(name).name or name in {CARD, "..", ""}:
+                raise InputError(f"expected sha256 to name files beside the card, got {name!r}")
+            if not re.fullmatch("[0-9a-f]{64}", digest):
+                raise InputError(
+                    f"expected sha256 of {name} to be 64 hexadecimal digits, got {digest!r}"
+                )
+
+
+def read_card(folder: str | os.PathLike[str]) -> PotentialCard:
+    """Read the card of a potential and check every field; its files are not looked at.
+
+    Raises
+    ------
+    PotentialFileError
+        If there is no card, it is not TOML, it is of a newer schema, or a field is missing,
+        unknown, of the wrong type or without meaning.
+    """
+    path = Path(folder) / CARD
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise PotentialFileError(
+            f"expected a potential in {path.parent}, found no {CARD} there. A potential is a "
+            f"folder with {CARD}, config.json, weights.safetensors and golden.json."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise PotentialFileError(
+            f"expected {path} to be readable TOML, got: {error}. "
+            "Fetch the potential again from where it came."
+        ) from error
+    schema = table.get("schema")
+    if type(schema) is int and schema > SCHEMA:
+        raise PotentialFileError(
+            f"{path}: expected schema {SCHEMA} or older, got {schema}. The potential was "
+            "written by a newer version; update with `pip install --upgrade ase-symcalc`."
+        )
+    try:  # the default of schema is for cards being made, not read
+        return from_table(PotentialCard, {"schema": None, **table})
+    except InputError as error:
+        raise PotentialFileError(f"{path}: {error}. Correct the card.") from error
+
+
+def write_card(folder: str | os.PathLike[str], card: PotentialCard) -> None:
+    """Write ``card.toml`` into a folder that exists."""
+    lines: list[str] = []
+    tables: list[str] = []
+    for name in (f.name for f in fields(card)):
+        value = getattr(card, name)
+        if name == "accuracy" and value:
+            for row in value:
+                tables += ["", "[[accuracy]]  # MAE: meV/atom, meV/Å, GPa", *_lines(row)]
+        elif name == "references":
+            tables += ["", "[references]", *_lines(value)]
+        elif name == "sha256":
+            tables += ["", "[sha256]"]
+            tables += [f"{_toml(file)} = {_toml(digest)}" for file, digest in value.items()]
+        else:
+            unit = "  # Å" if name in {"cutoff", "interaction_range"} else ""
+            lines.append(f"{name} = {_toml(value)}{unit}")
+    path = Path(folder) / CARD
+    path.write_text("\n".join([*lines, *tables]) + "\n", encoding="utf-8", newline="\n")
+
+
+def _lines(record: AccuracyRow | References) -> list[str]:
+    named = ((f.name, getattr(record, f.name)) for f in fields(record))
+    return [f"{name} = {_toml(value)}" for name, value in named if value is not None]
+
+
+def _toml(value: Any) -> str:
+    """One value as TOML writes it, which is as JSON does but for the delete character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _check_name(name: str) -> None:
+    if name == "default" or not re.fullmatch("[a-z0-9]+([._-][a-z0-9]+)*", name):
+        raise InputError(
+            "expected name to be lower-case letters and digits, with single . _ or - between "
+            f"them, and not 'default'; got {name!r}"
+        )
+
+
+def _check_elements(elements: tuple[str, ...], pairs: tuple[str, ...]) -> None:
+    numbers = [atomic_numbers.get(symbol, 0) for symbol in elements]
+    if not elements or 0 in numbers or numbers != sorted(set(numbers)):
+        raise InputError(
+            "expected elements to be chemical symbols by atomic number, each once; "
+            f"got {', '.join(elements) or 'none'}"
+        )
+    possible = {f"{a}-{b}" for i, a in enumerate(elements) for b in elements[i:]}
+    if strange := sorted(set(pairs) - possible):
+        raise InputError(
+            "expected pairs of two of the elements, the one of the lower atomic number first; "
+            f"got {strange[0]!r}"
+        )

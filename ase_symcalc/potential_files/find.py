@@ -1,0 +1,100 @@
+"""Where potentials are looked for, and in which order."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ase_symcalc.errors import PotentialFileError
+from ase_symcalc.potential_files.card import CARD, PotentialCard, read_card
+
+ENVIRONMENT = "ASE_SYMCALC_POTENTIALS"
+PACKAGE = Path(__file__).resolve().parent.parent
+
+logger = logging.getLogger(__name__)
+
+
+def find_potential(name_or_path: str | os.PathLike[str]) -> Path:
+    """Folder of a potential.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        A path (anything with a separator in it, or a path object) names the folder or a
+        file in it. Anything else is a name: that on a card in the folder that the
+        environment variable ``ASE_SYMCALC_POTENTIALS`` names, else among those shipped, else
+        a folder in the working directory. ``"default"`` is the first that says it is.
+
+    Raises
+    ------
+    PotentialFileError
+        If there is no such potential; the message lists those there are.
+    """
+    text = os.fspath(name_or_path)
+    if not isinstance(name_or_path, str) or Path(text).name != text:
+        return _folder_at(Path(text).expanduser())
+    known = list(_installed())
+    for folder, card in known:
+        if card.name == text or (text == "default" and card.default):
+            return folder
+    if (Path(text) / CARD).is_file():
+        return Path(text).absolute()
+    names = ", ".join(sorted({card.name for _, card in known})) or "none"
+    places = ", ".join(str(place) for place in _places()) or "no folder"
+    raise PotentialFileError(
+        f"expected the name of a potential or the path of its folder, got {text!r}. "
+        f"Known by name: {names} (in {places}; set {ENVIRONMENT} to a folder of your own)."
+    )
+
+
+def list_potentials() -> list[PotentialCard]:
+    """Cards of all potentials that are known by name, the default first.
+
+    A folder whose card cannot be read is left out, and a log line says why.
+
+    Raises
+    ------
+    PotentialFileError
+        If ``ASE_SYMCALC_POTENTIALS`` does not name a folder.
+    """
+    first: dict[str, PotentialCard] = {}
+    for _, card in _installed():
+        first.setdefault(card.name, card)
+    return sorted(first.values(), key=lambda card: (not card.default, card.name))
+
+
+def _folder_at(path: Path) -> Path:
+    folder = path.parent if path.is_file() else path
+    if (folder / CARD).is_file():
+        return folder.absolute()
+    found = "no such file or folder" if not path.exists() else f"found no {CARD} there"
+    raise PotentialFileError(
+        f"expected the folder of a potential at {path}, {found}. A potential is a folder "
+        f"with {CARD}, config.json, weights.safetensors and golden.json."
+    )
+
+
+def _places() -> list[Path]:
+    places = []
+    if own := os.environ.get(ENVIRONMENT):
+        folder = Path(own).expanduser().absolute()
+        if not folder.is_dir():
+            raise PotentialFileError(
+                f"expected {ENVIRONMENT} to name a folder of potentials, got {own!r}, which is "
+                "none. Correct or unset it."
+            )
+        places.append(folder)
+    # in a wheel, and in a checkout or editable install
+    shipped = (PACKAGE / "_potentials", PACKAGE.parent / "potentials")
+    return places + [folder for folder in shipped if folder.is_dir()][:1]
+
+
+def _installed() -> Iterator[tuple[Path, PotentialCard]]:
+    for place in _places():
+        for path in sorted(place.glob(f"*/{CARD}")):
+            try:
+                yield path.parent, read_card(path.parent)
+            except PotentialFileError as error:
+                logger.warning("left out a potential: %s", error)

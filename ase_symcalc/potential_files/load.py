@@ -1,0 +1,183 @@
+"""From the files of a potential to a network ready to use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+from torch import Tensor
+
+from ase_symcalc.errors import InputError, PotentialFileError
+from ase_symcalc.models import AbstractEnergyModel, build_model, config_from_dict
+from ase_symcalc.potential_files.card import PotentialCard, read_card
+from ase_symcalc.potential_files.find import find_potential
+
+CONFIG, WEIGHTS, GOLDEN = "config.json", "weights.safetensors", "golden.json"
+HASHED = (CONFIG, WEIGHTS, GOLDEN)
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+LONGEST_HEADER = 10_000_000  # bytes; ours have a few thousand
+FETCH = "The file is damaged or was changed; fetch the potential again from where it came."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Potential:
+    """A network and the card that goes with it."""
+
+    card: PotentialCard
+    model: AbstractEnergyModel
+    folder: Path | None
+    """None if it was never saved"""
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the card's table of hashes: the same if and only if the files are."""
+        table = json.dumps(dict(self.card.sha256), sort_keys=True)
+        return hashlib.sha256(table.encode()).hexdigest()
+
+
+def load_potential(
+    name_or_path: str | os.PathLike[str],
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str = "float64",
+) -> Potential:
+    """Read a potential; hashes are verified before anything is parsed, nothing is executed.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        As `find_potential` takes it.
+    device : str or torch.device
+    dtype : {"float64", "float32"}
+        Of the network; the stored weights are converted.
+
+    Returns
+    -------
+    Potential
+        In evaluation mode, no weight requires a gradient.
+
+    Raises
+    ------
+    PotentialFileError
+        If there is no such potential, a file is missing, truncated, has a wrong hash or a
+        newer schema, or its contents do not fit the network it describes.
+    InputError
+        If the device or dtype cannot be had.
+    """
+    target, precision = _target(device, dtype)
+    folder = find_potential(name_or_path)
+    card = read_card(folder)
+    contents = {name: _verified(folder / name, card.sha256.get(name)) for name in HASHED}
+    for name in sorted(set(card.sha256) - set(HASHED)):
+        _verified(folder / name, card.sha256[name])
+    with torch.inference_mode(False):  # else nobody could differentiate the model later
+        model = _network(folder / CONFIG, contents[CONFIG])
+        check_agreement(card, model, folder)
+        tensors = _tensors(folder / WEIGHTS, contents[WEIGHTS])
+        _check_fit(folder / WEIGHTS, tensors, model.state_dict())
+        model = ready(model, tensors, target, precision)
+    return Potential(card, model, folder, target, precision)
+
+
+def ready(
+    model: AbstractEnergyModel,
+    tensors: Mapping[str, Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> AbstractEnergyModel:
+    """Put tensors into a model that nobody trains any more."""
+    model.to(device, dtype).load_state_dict(tensors)
+    return model.eval().requires_grad_(False)
+
+
+def check_agreement(card: PotentialCard, model: AbstractEnergyModel, where: Path) -> None:
+    """Raise PotentialFileError if a card speaks of another network."""
+    for name in ("elements", "cutoff", "interaction_range"):
+        said, has = getattr(card, name), getattr(model, name)
+        if said != has:
+            raise PotentialFileError(
+                f"{where}: expected card and network to agree, got {name} = {said} on the card "
+                f"and {has} of the network. Correct the card."
+            )
+
+
+def _target(device: str | torch.device, dtype: str) -> tuple[torch.device, torch.dtype]:
+    if dtype not in DTYPES:
+        raise InputError(f"expected dtype to be {' or '.join(DTYPES)}, got {dtype!r}")
+    try:
+        target = torch.device(device)
+        torch.empty(0, device=target, dtype=DTYPES[dtype])
+    except (AssertionError, RuntimeError, TypeError) as error:
+        raise InputError(
+            f"expected a device that this machine has and that can do {dtype}, "
+            f"got {str(device)!r}: {error}. device='cpu' always works."
+        ) from error
+    return target, DTYPES[dtype]
+
+
+def _verified(path: Path, digest: str | None) -> bytes:
+    if digest is None:
+        raise PotentialFileError(
+            f"{path.parent}: expected the card to have the sha256 of {path.name}, found none. "
+            "Fetch the potential again from where it came."
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PotentialFileError(
+            f"expected to read {path}, which the card names, got: {error}. "
+            "Fetch the potential again from where it came."
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise PotentialFileError(
+            f"{path}: expected sha256 {digest}, got {found} of {len(content)} bytes. {FETCH}"
+        )
+    return content
+
+
+def _network(path: Path, content: bytes) -> AbstractEnergyModel:
+    try:
+        return build_model(config_from_dict(json.loads(content)))
+    except (InputError, ValueError, TypeError, RecursionError) as error:
+        raise PotentialFileError(
+            f"{path}: expected the settings of a network, got: {error}. {FETCH}"
+        ) from error
+
+
+def _tensors(path: Path, content: bytes) -> dict[str, Tensor]:
+    header = int.from_bytes(content[:8], "little")
+    longest = min(len(content) - 8, LONGEST_HEADER)
+    if header > longest:
+        raise PotentialFileError(
+            f"{path}: expected a header of at most {max(longest, 0)} bytes, got one that says "
+            f"it has {header}. {FETCH}"
+        )
+    try:
+        return safetensors.load(content)
+    except (SafetensorError, KeyError) as error:
+        raise PotentialFileError(f"{path}: expected safetensors, got: {error}. {FETCH}") from error
+
+
+def _check_fit(path: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    for name in sorted(tensors.keys() | wanted.keys()):
+        got = f"shape {tuple(tensors[name].shape)}" if name in tensors else "none"
+        expected = f"shape {tuple(wanted[name].shape)}" if name in wanted else "none"
+        if got != expected:
+            raise PotentialFileError(
+                f"{path}: expected a tensor {name!r} of {expected}, got {got}. "
+                f"The weights are not those of {CONFIG}. {FETCH}"
+            )
+        if not torch.isfinite(tensors[name]).all():
+            raise PotentialFileError(
+                f"{path}: expected finite numbers in {name!r}, got some that are not. {FETCH}"
+            )

@@ -1,0 +1,47 @@
+"""The card of a potential as a page for people."""
+
+from __future__ import annotations
+
+from ase_symcalc.potential_files.card import PotentialCard
+
+
+def readme(card: PotentialCard) -> str:
+    """Markdown text that says what `card` says."""
+    preview = "\n\n**A preview**: a later version will be better." if card.preview else ""
+    rows = [
+        f"| {row.dataset} | {row.energy:.1f} | {row.forces:.0f} | "
+        f"{'' if row.stress is None else f'{row.stress:.2f}'} |"
+        for row in card.accuracy
+    ]
+    return "\n".join(
+        [
+            f"# {card.name} {card.version}",
+            "",
+            card.description + preview,
+            "",
+            f"- Elements: {', '.join(card.elements)}",
+            f"- Pairs of elements that met in the training data: {', '.join(card.pairs) or 'none'}",
+            f"- Cutoff {card.cutoff:g} Å, interaction range {card.interaction_range:g} Å, "
+            f"weights in {card.dtype}",
+            f"- Level of theory: {card.level_of_theory}",
+            f"- Training data: {card.training_data}",
+            f"- Its limits: {card.limits}",
+            f"- Not for: {card.not_for}",
+            f"- Licence: {card.licence}; authors: {', '.join(card.authors)}",
+            "",
+            "Mean absolute errors on data that it was not trained on:",
+            "",
+            "| data | energy, meV/atom | forces, meV/Å | stress, GPa |",
+            "|---|--:|--:|--:|",
+            *rows,
+            "",
+            f"To make it again: `{card.reproduce}`",
+            "",
+            "To cite:",
+            "",
+            f"- implementation: {card.references.implementation}",
+            f"- architecture: {card.references.architecture}",
+            f"- model: {card.references.model}",
+            "",
+        ]
+    )

@@ -1,0 +1,74 @@
+"""From the nested tables of a TOML or JSON file to dataclasses, every type checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from ase_symcalc.errors import InputError
+
+Record = TypeVar("Record")
+
+
+def from_table(kind: type[Record], table: object, name: str = "") -> Record:
+    """Make a dataclass of a table whose keys are its fields.
+
+    Parameters
+    ----------
+    kind : type
+        A dataclass with fields of type bool, int, float, str, a Literal of them, another
+        such dataclass, a tuple or a mapping of them, or one of these or None.
+    table : object
+        What the file holds; only a mapping is right.
+    name : str
+        Where the table stands in the file, for messages.
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, one without a default is missing, or a value has another type.
+    """
+    if not isinstance(table, Mapping):
+        raise InputError(f"expected {name or 'the whole'} to be a table, got {table!r}")
+    prefix = f"{name}." if name else ""
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(table) - set(fields)):
+        raise InputError(
+            f"expected only the keys {', '.join(fields)}; got {prefix}{unknown[0]}, "
+            "which has no meaning here"
+        )
+    for key, field in fields.items():
+        absent = field.default is field.default_factory is dataclasses.MISSING
+        if absent and key not in table:
+            raise InputError(f"expected a key {prefix}{key}, found none")
+    hints = get_type_hints(kind)
+    return kind(**{key: _value(hints[key], table[key], prefix + key) for key in table})
+
+
+def _value(hint: Any, value: Any, name: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return from_table(hint, value, name)  # type: ignore[arg-type]
+    if NoneType in arguments:  # a key without a value is left out of the file
+        return _value(arguments[0], value, name)
+    if origin is Literal and value in arguments:
+        return value
+    if origin is tuple and isinstance(value, list):
+        return tuple(_value(arguments[0], v, f"{name}[{i}]") for i, v in enumerate(value))
+    if origin is Mapping and isinstance(value, Mapping):
+        return {key: _value(arguments[1], v, f"{name}.{key}") for key, v in value.items()}
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is hint:
+        return value
+    raise InputError(f"expected {name} to be {_words(hint)}, got {value!r}")
+
+
+def _words(hint: Any) -> str:
+    origin = get_origin(hint)
+    if origin is Literal:
+        return " or ".join(repr(each) for each in get_args(hint))
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return words.get(hint) or {tuple: "a list", Mapping: "a table"}[origin]
