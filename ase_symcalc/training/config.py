@@ -1,0 +1,228 @@
+"""What a training run is told, read from one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ase_symcalc.errors import InputError
+from ase_symcalc.models import ModelConfig
+from ase_symcalc.potential_files import References
+from ase_symcalc.potential_files.tables import from_table
+
+UNPUBLISHED = References(
+    implementation="ase_symcalc",
+    architecture="S. Batzner et al., Nat. Commun. 13, 2453 (2022)",
+    model="not published",
+)
+
+
+def _require_positive(section: str, **values: float | int) -> None:
+    for name, value in values.items():
+        if not value > 0:
+            raise InputError(f"{section}.{name} must be positive; got {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One file of labelled frames."""
+
+    path: str
+    index: str = ":"
+    """which frames, as ASE writes slices"""
+    stress: Literal["full", "deviatoric", "none"] = "full"
+    """how much of the stress labels to trust; "deviatoric" leaves out the pressure"""
+    stress_key: str | None = None
+    """entry of `Atoms.info` that holds the stress, if it is not that of the calculator"""
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Which frames are learnt from, watched, and kept for the last word."""
+
+    train: tuple[DataFile, ...]
+    test: tuple[DataFile, ...] = ()
+    validation_fraction: float = 0.05
+    max_force: float = 30.0
+    """eV/Å; frames of `train` with a larger force are dropped"""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """factor on the loss of the frames of a config_type; 1 where none is given"""
+
+    def __post_init__(self) -> None:
+        if not self.train:
+            raise InputError("data.train lists no file; give at least one")
+        if not 0 < self.validation_fraction < 1:
+            raise InputError(
+                f"data.validation_fraction must lie between 0 and 1; got {self.validation_fraction}"
+            )
+        _require_positive("data", max_force=self.max_force)
+        _require_positive("data.weights", **self.weights)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights of the three terms of the loss."""
+
+    energy: float
+    forces: float
+    stress: float
+
+
+@dataclass(frozen=True, slots=True)
+class LossConfig:
+    """How far a prediction is off: see `training.loss`."""
+
+    kind: Literal["huber", "mse"] = "huber"
+    energy_scale: float = 0.01
+    """eV/atom; an error of this size counts one"""
+    force_scale: float = 0.05
+    """eV/Å"""
+    stress_scale: float = 0.01
+    """eV/Å³"""
+    first: Weights = Weights(energy=0.3, forces=1.0, stress=0.3)
+    second: Weights = Weights(energy=3.0, forces=1.0, stress=0.3)
+
+    def __post_init__(self) -> None:
+        _require_positive(
+            "loss",
+            energy_scale=self.energy_scale,
+            force_scale=self.force_scale,
+            stress_scale=self.stress_scale,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiserConfig:
+    """AdamW, and the moving average of the weights."""
+
+    learning_rate: float = 0.005
+    weight_decay: float = 1e-6
+    max_gradient: float = 10.0
+    """norm to which a longer gradient is cut"""
+    average_decay: float = 0.995
+    """what the averaged weights keep of themselves in one step"""
+    max_edges: int = 20_000
+    """edges in a mini-batch; a larger structure is a batch of its own"""
+
+    def __post_init__(self) -> None:
+        _require_positive(
+            "optimiser",
+            learning_rate=self.learning_rate,
+            max_gradient=self.max_gradient,
+            max_edges=self.max_edges,
+        )
+        if not 0 <= self.average_decay < 1:
+            raise InputError(f"optimiser.average_decay must be in [0, 1); got {self.average_decay}")
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleConfig:
+    """How long, and what changes on the way."""
+
+    epochs: int = 100
+    warmup_epochs: float = 1.0
+    final_fraction: float = 0.01
+    """learning rate at the end over its peak"""
+    second_stage: float = 0.25
+    """last fraction of the epochs, trained with the second weights of the loss"""
+    max_minutes: float | None = None
+    """of one sitting, if limited; the run then stops with a checkpoint; call again to go on"""
+    checkpoint_minutes: float = 3.0
+
+    def __post_init__(self) -> None:
+        _require_positive("schedule", epochs=self.epochs)
+        for name in ("final_fraction", "second_stage"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(
+                    f"schedule.{name} must lie between 0 and 1; got {getattr(self, name)}"
+                )
+        if not 0 <= self.warmup_epochs < self.epochs:
+            raise InputError(
+                f"schedule.warmup_epochs must be shorter than the {self.epochs} epochs; "
+                f"got {self.warmup_epochs}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class CardConfig:
+    """What the card of the potential says beside the numbers that are measured."""
+
+    name: str = "trained"
+    version: str = "0.1"
+    description: str = "trained with `symcalc train`"
+    default: bool = False
+    preview: bool = False
+    level_of_theory: str = "not stated"
+    training_data: str = "not stated"
+    limits: str = "not stated; assume what the training data hold and nothing else"
+    not_for: str = "structures unlike the training data"
+    licence: str = "not stated"
+    authors: tuple[str, ...] = ()
+    reproduce: str = "symcalc train config.toml"
+    references: References = UNPUBLISHED
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """A whole training run."""
+
+    folder: str
+    """where the run writes"""
+    model: ModelConfig
+    """its avg_num_neighbours is replaced by what the data have"""
+    data: DataConfig
+    loss: LossConfig = LossConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    seed: int = 0
+    device: str = "cpu"
+    card: CardConfig = CardConfig()
+
+
+def read_config(path: Path | str, data: Path | str | None = None) -> TrainConfig:
+    """Read a TOML file; paths in it are relative to its folder.
+
+    Parameters
+    ----------
+    path : path
+    data : path, optional
+        Folder that the paths of data files are relative to instead.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or not TOML, or a key in it is unknown, missing, or has a value
+        that makes no sense.
+    """
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the training configuration {path}: {error}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from error
+    try:
+        config = config_from_table(table)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+    source = path.parent if data is None else Path(data)
+
+    def resolve(files: tuple[DataFile, ...]) -> tuple[DataFile, ...]:
+        return tuple(replace(file, path=str(source / file.path)) for file in files)
+
+    found = replace(config.data, train=resolve(config.data.train), test=resolve(config.data.test))
+    return replace(config, folder=str(path.parent / config.folder), data=found)
+
+
+def config_from_table(table: Mapping[str, Any]) -> TrainConfig:
+    """Check a nested table, as TOML gives it, and make a `TrainConfig` of it."""
+    if "avg_num_neighbours" in table.get("model", {}):
+        raise InputError("model.avg_num_neighbours is counted from the data; leave it out")
+    data = dict(table.get("data", {}))
+    for key in {"train", "test"} & data.keys():  # a bare path stands for all frames of a file
+        data[key] = [{"path": file} if isinstance(file, str) else file for file in data[key]]
+    return from_table(TrainConfig, {**table, "data": data})
