@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ase_symcalc.graph import Environments
-from ase_symcalc.models.config import ModelConfig
+from ase_symcalc.models.config import NetworkConfig
 
 
 class AbstractEnergyModel(torch.nn.Module, abc.ABC):
@@ -16,7 +16,7 @@ class AbstractEnergyModel(torch.nn.Module, abc.ABC):
 
     Attributes
     ----------
-    config : ModelConfig
+    config : NetworkConfig
         What `models.build_model` makes the same network of.
     elements : tuple of str
         Chemical symbols the model knows, by atomic number.
@@ -28,7 +28,7 @@ class AbstractEnergyModel(torch.nn.Module, abc.ABC):
         Whether mirror images have the same energy by construction.
     """
 
-    config: ModelConfig
+    config: NetworkConfig
     elements: tuple[str, ...]
     cutoff: float
     num_layers: int

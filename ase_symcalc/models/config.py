@@ -4,13 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ase_symcalc.errors import InputError
 
+Config = TypeVar("Config", bound="NetworkConfig")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelConfig:
+class NetworkConfig:
+    """What the settings of all families of networks have in common.
+
+    Attributes
+    ----------
+    elements : tuple of str
+        Chemical symbols, sorted by atomic number.
+    cutoff : float, Å
+    """
+
+    family: ClassVar[str]
+
+    elements: tuple[str, ...]
+    cutoff: float
+
+    def __post_init__(self) -> None:
+        if self.cutoff <= 0:
+            raise InputError(f"cutoff must be positive; got {self.cutoff} Å")
+        if not self.elements or len(set(self.elements)) != len(self.elements):
+            raise InputError(f"elements must be named once each; got {self.elements}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for JSON."""
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {"family": self.family, **plain}
+
+    @classmethod
+    def from_dict(cls: type[Config], data: Mapping[str, Any]) -> Config:
+        """Inverse of `to_dict`.
+
+        Raises
+        ------
+        InputError
+            If a key is unknown or one without a default is missing.
+        """
+        known = {f.name for f in fields(cls)}
+        if unknown := set(data) - known - {"family"}:
+            raise InputError(
+                f"model configuration has unknown keys {sorted(unknown)}; known are {sorted(known)}"
+            )
+        try:
+            values: dict[str, Any] = {}
+            for key in data.keys() - {"family"}:
+                value = data[key]
+                values[key] = tuple(value) if isinstance(value, list) else value
+            return cls(**values)
+        except TypeError as error:
+            raise InputError(f"model configuration is incomplete: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig(NetworkConfig):
     """Size and constants of a `SymNet`.
 
     Attributes
@@ -37,8 +90,6 @@ class ModelConfig:
 
     family: ClassVar[str] = "symnet"
 
-    elements: tuple[str, ...]
-    cutoff: float
     num_layers: int = 3
     num_channels: int = 32
     lmax: int = 2
@@ -51,46 +102,14 @@ class ModelConfig:
     repulsion_radii: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        NetworkConfig.__post_init__(self)  # super() knows no class with slots
         for name in ("num_layers", "num_channels", "num_bessel", "radial_width", "num_intervals"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1; got {getattr(self, name)}")
-        if self.cutoff <= 0 or self.avg_num_neighbours <= 0:
-            raise InputError(
-                "cutoff and avg_num_neighbours must be positive; "
-                f"got {self.cutoff} Å and {self.avg_num_neighbours}"
-            )
-        if not self.elements or len(set(self.elements)) != len(self.elements):
-            raise InputError(f"elements must be named once each; got {self.elements}")
+        if self.avg_num_neighbours <= 0:
+            raise InputError(f"avg_num_neighbours must be positive; got {self.avg_num_neighbours}")
         if self.repulsion_radii and len(self.repulsion_radii) != len(self.elements):
             raise InputError(
                 f"expected a repulsion radius for each of {len(self.elements)} elements; "
                 f"got {len(self.repulsion_radii)}"
             )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types only, ready for JSON."""
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        return {"family": self.family, **plain}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ModelConfig:
-        """Inverse of `to_dict`.
-
-        Raises
-        ------
-        InputError
-            If a key is unknown or one without a default is missing.
-        """
-        known = {f.name for f in fields(cls)}
-        if unknown := set(data) - known - {"family"}:
-            raise InputError(
-                f"model configuration has unknown keys {sorted(unknown)}; known are {sorted(known)}"
-            )
-        try:
-            values: dict[str, Any] = {}
-            for key in data.keys() - {"family"}:
-                value = data[key]
-                values[key] = tuple(value) if isinstance(value, list) else value
-            return cls(**values)
-        except TypeError as error:
-            raise InputError(f"model configuration is incomplete: {error}") from error

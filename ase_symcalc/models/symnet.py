@@ -68,7 +68,7 @@ class SymNet(AbstractEnergyModel):
         return self._irreps
 
     def set_baseline(self, reference_energies: Tensor, scale: float) -> None:
-        """Set the energy of a lone atom of each element, and the unit of the network's energies.
+        """Set each element's zero of energy, and the unit of the network's energies.
 
         Parameters
         ----------
@@ -94,6 +94,7 @@ class SymNet(AbstractEnergyModel):
             n_taps=self.grid.n_taps,
         )
         edge_sh = edge_harmonics(vectors / lengths.unsqueeze(1), self.config.sh_lmax)
+        knot_inputs = self.grid.inputs.to(vectors)
         features = self.embedding[species[:n_centres]]
         for number, layer in enumerate(cast(Iterable[Interaction], self.layers)):
             if number == 0:  # species are known everywhere
@@ -107,7 +108,7 @@ class SymNet(AbstractEnergyModel):
                 adjacency,
                 edge_sh,
                 edge_basis,
-                self.grid.inputs,
+                knot_inputs,
             )
         return features
 

@@ -26,9 +26,10 @@ def edge_harmonics(
 
 
 @functools.cache
+@torch.inference_mode(False)  # the matrix outlives whatever mode the caller is in
 def _raising(l: int) -> Tensor:
     """Matrix (3(2l+1), 2l+3) from Y_l ⊗ n to Y_{l+1}."""
-    matrix = wigner_3j(l, 1, l + 1, dtype=torch.float64).flatten(0, 1)
+    matrix = wigner_3j(l, 1, l + 1, dtype=torch.float64).clone().flatten(0, 1)
     n = torch.nn.functional.normalize(torch.tensor([[0.3, -0.5, 0.8]], dtype=torch.float64), dim=1)
     low, high = (
         spherical_harmonics(degree, n, normalize=False, normalization="component")

@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ase_symcalc.nn.activation import SILU_GAIN
+from ase_symcalc.nn.activation import ACTIVATIONS
 
 
 def polynomial_cutoff(
     lengths: Float[Tensor, "*n"], cutoff: float | Float[Tensor, "*n"], p: int
 ) -> Float[Tensor, "*n"]:
-    """Envelope that falls from 1 to 0 at the cutoff, p - 1 times differentiable there.
+    """Envelope that falls from 1 to 0 at the cutoff, as (1 - r/c)³: two derivatives join.
 
     Gasteiger, Groß and Günnemann, ICLR 2020 (arXiv:2003.03123), equation 8.
     """
@@ -21,6 +21,16 @@ def polynomial_cutoff(
     a, b, c = (p + 1) * (p + 2) / 2, p * (p + 2), p * (p + 1) / 2
     envelope = 1 - u**p * (a - u * (b - u * c))
     return torch.where(u < 1, envelope, torch.zeros_like(u))
+
+
+def xplor_cutoff(lengths: Float[Tensor, "*n"], cutoff: float, onset: float) -> Float[Tensor, "*n"]:
+    """Envelope that is 1 up to ``onset`` and falls to 0 at the cutoff, differentiable once.
+
+    The switching function of X-PLOR: Brünger, X-PLOR version 3.1 (Yale University Press, 1992).
+    """
+    r, on, off = lengths**2, onset**2, cutoff**2
+    envelope = (off - r) ** 2 * (off + 2 * r - 3 * on) / (off - on) ** 3
+    return torch.where(lengths < onset, torch.ones_like(r), envelope)
 
 
 def bessel_basis(
@@ -59,7 +69,7 @@ class RadialGrid(torch.nn.Module):
         knots = torch.arange(-1, n_intervals + 2, dtype=torch.float64) * self.spacing
         inputs = bessel_basis(knots, cutoff, num_bessel)
         inputs[-3:] = 0  # a network without biases turns zeros into zeros
-        self.register_buffer("inputs", inputs.to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("inputs", inputs, persistent=False)
 
     def forward(
         self, lengths: Float[Tensor, "n_edges"]
@@ -70,24 +80,38 @@ class RadialGrid(torch.nn.Module):
         """
         scaled = lengths / self.spacing
         interval = scaled.detach().floor().clamp(0, self.n_intervals - 1)
-        u = scaled - interval
-        v = 1 - u
-        basis = (v**3, 4 - 3 * u * u * (1 + v), 4 - 3 * v * v * (1 + u), u**3)
-        return interval.long(), torch.stack(basis, dim=1) / 6
+        return interval.long(), cubic_splines(scaled - interval)
+
+
+def cubic_splines(u: Float[Tensor, "n"]) -> Float[Tensor, "n 4"]:
+    """Values of the four cubic B-splines that are not zero a part ``u`` into an interval."""
+    v = 1 - u
+    basis = (v**3, 4 - 3 * u * u * (1 + v), 4 - 3 * v * v * (1 + u), u**3)
+    return torch.stack(basis, dim=1) / 6
 
 
 class RadialNetwork(torch.nn.Module):
-    """Perceptron without biases, so that it is zero where its input is: at the cutoff."""
+    """Perceptron without biases: with silu it is zero where its input is, at the cutoff.
 
-    def __init__(self, widths: tuple[int, ...]) -> None:
+    Parameters
+    ----------
+    widths : tuple of int
+        Numbers that come in, of each hidden layer, and that go out.
+    activation : str
+        Name in `ACTIVATIONS`.
+    """
+
+    def __init__(self, widths: tuple[int, ...], activation: str = "silu") -> None:
         super().__init__()
+        self.activation = ACTIVATIONS[activation]
         self.weights = torch.nn.ParameterList(
             torch.randn(n, m) for n, m in itertools.pairwise(widths)
         )
 
     def forward(self, x: Float[Tensor, "n n_in"]) -> Float[Tensor, "n n_out"]:
         """Map inputs of unit variance to outputs of unit variance."""
+        function, gain = self.activation
         for weight in self.weights[:-1]:
-            x = torch.nn.functional.silu(x @ (weight / weight.shape[0] ** 0.5)) * SILU_GAIN
+            x = function(x @ (weight / weight.shape[0] ** 0.5)) * gain
         last = self.weights[-1]
         return x @ (last / last.shape[0] ** 0.5)

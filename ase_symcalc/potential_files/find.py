@@ -6,14 +6,57 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from ase_symcalc.errors import PotentialFileError
 from ase_symcalc.potential_files.card import CARD, PotentialCard, read_card
+from ase_symcalc.potential_files.convert import locate
 
 ENVIRONMENT = "ASE_SYMCALC_POTENTIALS"
 PACKAGE = Path(__file__).resolve().parent.parent
 
 logger = logging.getLogger(__name__)
+
+
+class Checkpoint(NamedTuple):
+    """A file that another package wrote."""
+
+    path: Path
+    selection: str | None
+    """which of its levels of theory, if one was named"""
+    name: str
+    """what to call it"""
+    address: str
+    """what finds it again"""
+
+
+def find_checkpoint(name_or_path: str | os.PathLike[str]) -> Checkpoint | None:
+    """File of another package, if one is meant.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        The path of a file that lies in no potential's folder, or a name such as "7net-0"
+        that none of our own potentials has. ``@`` and the name of a modality or head may
+        follow.
+
+    Raises
+    ------
+    PotentialFileError
+        If the name is that of another package's potential, but its file is not here.
+    """
+    text = os.fspath(name_or_path)
+    whole = (text, None)
+    base, at, selection = text.rpartition("@")
+    for start, chosen in (whole, (base, selection)) if at and base and selection else (whole,):
+        path = Path(start).expanduser()
+        if path.is_file() and not (path.parent / CARD).is_file():
+            suffix = f"@{chosen}" if chosen else ""
+            return Checkpoint(path.absolute(), chosen, path.stem, f"{path.absolute()}{suffix}")
+        if isinstance(name_or_path, str) and path.name == start and not _is_known(start):
+            if located := locate(start):
+                return Checkpoint(located, chosen, start, text)
+    return None
 
 
 def find_potential(name_or_path: str | os.PathLike[str]) -> Path:
@@ -74,6 +117,11 @@ def _folder_at(path: Path) -> Path:
         f"expected the folder of a potential at {path}, {found}. A potential is a folder "
         f"with {CARD}, config.json, weights.safetensors and golden.json."
     )
+
+
+def _is_known(name: str) -> bool:
+    """Whether one of our own potentials has this name."""
+    return any(card.name == name for _, card in _installed()) or (Path(name) / CARD).is_file()
 
 
 def _places() -> list[Path]:

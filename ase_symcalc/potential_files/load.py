@@ -17,7 +17,8 @@ from torch import Tensor
 from ase_symcalc.errors import InputError, PotentialFileError
 from ase_symcalc.models import AbstractEnergyModel, build_model, config_from_dict
 from ase_symcalc.potential_files.card import PotentialCard, read_card
-from ase_symcalc.potential_files.find import find_potential
+from ase_symcalc.potential_files.convert import convert_file
+from ase_symcalc.potential_files.find import Checkpoint, find_checkpoint, find_potential
 
 CONFIG, WEIGHTS, GOLDEN = "config.json", "weights.safetensors", "golden.json"
 HASHED = (CONFIG, WEIGHTS, GOLDEN)
@@ -36,6 +37,8 @@ class Potential:
     """None if it was never saved"""
     device: torch.device
     dtype: torch.dtype
+    address: str | None = None
+    """what `load_potential` finds a checkpoint of another package by, if it is one"""
 
     @property
     def digest(self) -> str:
@@ -55,7 +58,8 @@ def load_potential(
     Parameters
     ----------
     name_or_path : str or path
-        As `find_potential` takes it.
+        As `find_potential` takes it; or a checkpoint of another package, as
+        `find_checkpoint` takes it, which is converted on the way.
     device : str or torch.device
     dtype : {"float64", "float32"}
         Of the network; the stored weights are converted.
@@ -74,6 +78,8 @@ def load_potential(
         If the device or dtype cannot be had.
     """
     target, precision = _target(device, dtype)
+    if checkpoint := find_checkpoint(name_or_path):
+        return _converted(checkpoint, target, precision)
     folder = find_potential(name_or_path)
     card = read_card(folder)
     contents = {name: _verified(folder / name, card.sha256.get(name)) for name in HASHED}
@@ -86,6 +92,15 @@ def load_potential(
         _check_fit(folder / WEIGHTS, tensors, model.state_dict())
         model = ready(model, tensors, target, precision)
     return Potential(card, model, folder, target, precision)
+
+
+def _converted(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Potential:
+    path, selection, name, address = checkpoint
+    with torch.inference_mode(False):
+        splines = dtype != torch.float64  # which never uses them
+        model, card = convert_file(path, selection, name=name, splines=splines)
+        model = ready(model, model.state_dict(), device, dtype)
+    return Potential(card, model, None, device, dtype, address)
 
 
 def ready(

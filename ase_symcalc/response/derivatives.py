@@ -60,7 +60,8 @@ def predict(
         with torch.profiler.record_function("derivatives"):
             gradient = edge_gradient(atomic_energies.sum(), environments, create_graph)
             forces, shares = _scatter(gradient, environments, graph.n_atoms, create_graph)
-    volume = torch.linalg.det(graph.cell).abs()
+    a, b, c = graph.cell.unbind(1)
+    volume = (torch.linalg.cross(a, b) * c).sum(1).abs()
     volume = torch.where(volume > 0, volume, torch.nan)
     shares = shares / volume[graph.structure_index, None, None]
     stress = _sum_by(graph.structure_index, shares, graph.n_structures)

@@ -1,27 +1,19 @@
-"""Compile the kernels of a path table, and run them over the rows of a graph.
+"""The convolution's kernels for a path table, run over the rows of a graph."""
 
-A kernel compiles in a tenth of a second, so nothing is cached on disk.
-"""
-
-import ctypes
 import functools
-import threading
 from collections.abc import Callable
 
-import llvmlite.binding as llvm
 import torch
 from torch import Tensor
 
 from ase_symcalc.nn.kernels.adjacency import Adjacency
-from ase_symcalc.nn.kernels.emit import ARGUMENTS, REALS, emit
+from ase_symcalc.nn.kernels.emit import INDICES, REALS, emit
+from ase_symcalc.nn.kernels.machine import compile_kernel
 from ase_symcalc.nn.kernels.paths import PathTable
 from ase_symcalc.nn.kernels.threads import run_in_parts
 from ase_symcalc.nn.multilinear import Arguments
 
 _REAL = {torch.float32: "float", torch.float64: "double"}
-_SIGNATURE = ctypes.CFUNCTYPE(
-    None, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * (len(ARGUMENTS) - 2)
-)
 
 
 def contract(
@@ -53,7 +45,7 @@ def contract(
 
 def _run(table: PathTable, adjacency: Adjacency, kernel: str, tensors: dict[str, Tensor]) -> None:
     real = _REAL[next(iter(tensors.values())).dtype]
-    function = _compile(table, adjacency.n_taps, kernel, real)
+    function = _kernel(table, adjacency.n_taps, kernel, real)
     start, order = {
         "g": (adjacency.centre_start, None),
         "x": (adjacency.neighbour_start, adjacency.by_neighbour),
@@ -66,29 +58,6 @@ def _run(table: PathTable, adjacency: Adjacency, kernel: str, tensors: dict[str,
     run_in_parts(lambda first, last: function(first, last, *pointers), start, adjacency.n_edges)
 
 
-_lock = threading.Lock()
-_engines: list[llvm.ExecutionEngine] = []  # machine code lives as long as its engine
-
-
-def _compile(table: PathTable, n_taps: int, kernel: str, real: str) -> Callable[..., None]:
-    with _lock:
-        return _compile_once(table, n_taps, kernel, real)
-
-
 @functools.cache
-def _compile_once(table: PathTable, n_taps: int, kernel: str, real: str) -> Callable[..., None]:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
-        opt=3,
-        jit=True,
-    )
-    module = llvm.parse_assembly(emit(table, n_taps, kernel, real))
-    passes = llvm.create_pass_builder(machine, llvm.PipelineTuningOptions(speed_level=2))
-    passes.getModulePassManager().run(module, passes)
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    _engines.append(engine)
-    return _SIGNATURE(engine.get_function_address("kernel"))
+def _kernel(table: PathTable, n_taps: int, kernel: str, real: str) -> Callable[..., None]:
+    return compile_kernel(emit(table, n_taps, kernel, real), len(INDICES) + len(REALS))

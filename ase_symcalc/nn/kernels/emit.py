@@ -11,7 +11,7 @@ contractions of `contraction`:
 - ``t``: for each interval of the radial grid, over the edges that fall into it; what they add
   to the ``n_taps`` knots of the interval is kept apart, so that intervals are independent.
 
-All take the arguments `ARGUMENTS`; ``first`` and ``last`` bound the rows of this call.
+All take ``first`` and ``last``, which bound the rows of this call, `INDICES` and `REALS`.
 """
 
 from __future__ import annotations
@@ -21,41 +21,33 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
+from ase_symcalc.nn.kernels.builder import KernelBuilder
 from ase_symcalc.nn.kernels.paths import Path, PathTable
 
-ROWS = ("start", "order", "centre", "neighbour", "interval")
+INDICES = ("start", "order", "centre", "neighbour", "interval")
 """Row starts, edge order (null: as it is) and the indices of an edge, as in `Adjacency`."""
 REALS = ("g", "x", "y", "b", "t", "dy", "db", "dt")
-ARGUMENTS = ("first", "last", *ROWS, *REALS)
-
-_I64 = ir.IntType(64)
-_VECTOR_BYTES = 64
 
 
 def emit(table: PathTable, n_taps: int, kernel: str, real: str) -> str:
     """Write one kernel ("g", "x", "yb", "t") as LLVM assembly, for "float" or "double"."""
-    return str(_Emitter(table, n_taps, kernel, real).module)
+    builder = _Emitter(table, n_taps, real)
+    write = {
+        "g": builder.rows_of_g,
+        "x": builder.rows_of_x,
+        "yb": builder.edges,
+        "t": builder.intervals,
+    }
+    write[kernel]()
+    return builder.finish()
 
 
-class _Emitter:
-    def __init__(self, table: PathTable, n_taps: int, kernel: str, real: str) -> None:
+class _Emitter(KernelBuilder):
+    def __init__(self, table: PathTable, n_taps: int, real: str) -> None:
+        super().__init__(real, INDICES, REALS)
         self.table, self.n_taps = table, n_taps
-        self.real = ir.FloatType() if real == "float" else ir.DoubleType()
-        self.bytes = 4 if real == "float" else 8
-        self.module = ir.Module(name=f"{kernel}_{real}")
-        pointer, index = self.real.as_pointer(), _I64.as_pointer()
-        signature = ir.FunctionType(
-            ir.VoidType(), [_I64, _I64, *[index] * len(ROWS), *[pointer] * len(REALS)]
-        )
-        function = ir.Function(self.module, signature, name="kernel")
-        self.arg = dict(zip(ARGUMENTS, function.args, strict=True))
-        for name in ARGUMENTS[2:]:
-            self.arg[name].add_attribute("noalias")
-        self.b = ir.IRBuilder(function.append_basic_block())
-        {"g": self.rows_of_g, "x": self.rows_of_x, "yb": self.edges, "t": self.intervals}[kernel]()
-        self.b.ret_void()
 
-    # --- the three kernels ------------------------------------------------------------
+    # --- the four kernels ------------------------------------------------------------
 
     def rows_of_g(self) -> None:
         m = self.matrix_buffer()
@@ -258,11 +250,7 @@ class _Emitter:
                 yield paths, width, k
 
     def width(self, path: Path) -> int:
-        """Widest vector that divides the channels, so that no remainder is left."""
-        width = _VECTOR_BYTES // self.bytes
-        while path.x.mul % width:
-            width //= 2
-        return width
+        return self.widest(path.x.mul)
 
     @contextmanager
     def edges_of(self, row: ir.Value, *, ordered: bool = False) -> Iterator[ir.Value]:
@@ -270,90 +258,3 @@ class _Emitter:
         stop = self.b.load(self.at(self.arg["start"], self.b.add(row, self.index(1))))
         with self.loop(start, stop) as n:
             yield self.b.load(self.at(self.arg["order"], n)) if ordered else n
-
-    # --- the smallest parts -----------------------------------------------------------
-
-    @contextmanager
-    def loop(self, start: ir.Value, stop: ir.Value, step: int = 1) -> Iterator[ir.Value]:
-        before = self.b.block
-        head = self.b.append_basic_block()
-        body = self.b.append_basic_block()
-        after = self.b.append_basic_block()
-        self.b.branch(head)
-        self.b.position_at_end(head)
-        i = self.b.phi(_I64)
-        i.add_incoming(start, before)
-        self.b.cbranch(self.b.icmp_signed("<", i, stop), body, after)
-        self.b.position_at_end(body)
-        yield i
-        i.add_incoming(self.b.add(i, self.index(step)), self.b.block)
-        self.b.branch(head)
-        self.b.position_at_end(after)
-
-    def index(self, value: int) -> ir.Constant:
-        return ir.Constant(_I64, value)
-
-    def at(self, pointer: ir.Value, i: ir.Value) -> ir.Value:
-        return self.b.gep(pointer, [i])
-
-    def row(self, name: str, i: ir.Value, size: int) -> ir.Value:
-        return self.at(self.arg[name], self.b.mul(i, self.index(size)))
-
-    def scalar(self, pointer: ir.Value, column: int) -> ir.Value:
-        return self.b.load(self.at(pointer, self.index(column)))
-
-    def place(self, row: ir.Value, k: ir.Value, column: int, width: int) -> ir.Value:
-        pointer = self.at(row, self.b.add(k, self.index(column)))
-        return self.b.bitcast(pointer, self.vector(width).as_pointer())
-
-    def load(self, row: ir.Value, k: ir.Value, column: int, width: int) -> ir.Value:
-        return self.b.load(self.place(row, k, column, width), align=self.bytes)
-
-    def store(self, value: ir.Value, row: ir.Value, k: ir.Value, column: int, width: int) -> None:
-        self.b.store(value, self.place(row, k, column, width), align=self.bytes)
-
-    def vector(self, width: int) -> ir.Type:
-        return ir.VectorType(self.real, width)
-
-    def constant(self, value: float, width: int) -> ir.Constant:
-        return ir.Constant(self.vector(width), [value] * width)
-
-    def splat(self, scalar: ir.Value, width: int) -> ir.Value:
-        vector = self.vector(width)
-        one = self.b.insert_element(
-            ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
-        )
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
-        return self.b.shuffle_vector(one, ir.Constant(vector, ir.Undefined), mask)
-
-    def zeros(self, size: int, width: int) -> ir.Value:
-        with self.b.goto_entry_block():
-            pointer = self.b.alloca(self.vector(width), size=size)
-        for n in range(size):
-            self.b.store(self.constant(0.0, width), self.at(pointer, self.index(n)))
-        return pointer
-
-    def fma(self, a: ir.Value, b: ir.Value, c: ir.Value | None) -> ir.Value:
-        if c is None:
-            return self.b.fmul(a, b)
-        kind = "f32" if self.bytes == 4 else "f64"
-        lanes = f"v{a.type.count}" if isinstance(a.type, ir.VectorType) else ""
-        name = f"llvm.fma.{lanes}{kind}"
-        intrinsic = self.module.globals.get(name) or ir.Function(
-            self.module, ir.FunctionType(a.type, [a.type] * 3), name=name
-        )
-        return self.b.call(intrinsic, [a, b, c])
-
-    def horizontal(self, v: ir.Value, width: int) -> ir.Value:
-        """Sum of a vector's elements, halving it each time."""
-        while width > 1:
-            width //= 2
-            low, high = (
-                ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(o, o + width)))
-                for o in (0, width)
-            )
-            undefined = ir.Constant(v.type, ir.Undefined)
-            v = self.b.fadd(
-                self.b.shuffle_vector(v, undefined, low), self.b.shuffle_vector(v, undefined, high)
-            )
-        return self.b.extract_element(v, ir.Constant(ir.IntType(32), 0))

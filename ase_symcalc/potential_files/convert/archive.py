@@ -1,0 +1,108 @@
+"""The zip archives that torch writes: one pickle, and the numbers of each tensor beside it."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ase_symcalc.errors import PotentialFileError
+
+LONGEST_PICKLE = 1 << 26  # bytes; it holds names and shapes, the numbers lie beside it
+
+
+class TorchArchive:
+    """What `torch.save` wrote, read without torch's own loader.
+
+    Nothing can be larger than the file itself: compressed or overlapping entries, which could
+    be, are refused before anything is read.
+
+    Attributes
+    ----------
+    path : Path
+    pickle : bytes
+        Not yet interpreted.
+
+    Raises
+    ------
+    PotentialFileError
+        If the file is missing, cut short, or not such an archive.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            self._zip = zipfile.ZipFile(self.path)
+            size = self.path.stat().st_size
+        except (OSError, zipfile.BadZipFile) as error:
+            raise PotentialFileError(
+                f"expected {self.path} to be a complete archive written by torch.save, "
+                f"got: {error}. Fetch it again; a file of torch 1.5 or older must be saved "
+                "again by a newer torch."
+            ) from error
+        entries = self._zip.infolist()
+        if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or (
+            sum(max(e.file_size, e.compress_size) for e in entries) > size
+        ):
+            raise PotentialFileError(
+                f"{self.path}: expected an archive as torch writes it, with nothing compressed, "
+                "got one whose contents are larger than the file"
+            )
+        roots = [e.filename.removesuffix("/data.pkl") for e in entries if _is_pickle(e.filename)]
+        if len(roots) != 1:
+            raise PotentialFileError(
+                f"{self.path}: expected one data.pkl in the archive, found {len(roots)}. "
+                "Is it a checkpoint that torch.save wrote?"
+            )
+        self._root = roots[0]
+        names = {e.filename for e in entries}
+        if f"{self._root}/constants.pkl" in names:
+            raise PotentialFileError(
+                f"{self.path} is a TorchScript program, and programs are not executed here. "
+                "Give the checkpoint that it was deployed from."
+            )
+        byteorder = f"{self._root}/byteorder"
+        if byteorder in names and self._read(byteorder) != b"little":
+            raise PotentialFileError(f"{self.path}: expected little-endian numbers, got others")
+        length = self._zip.getinfo(f"{self._root}/data.pkl").file_size
+        if length > LONGEST_PICKLE:
+            raise PotentialFileError(
+                f"{self.path}: expected a pickle of at most {LONGEST_PICKLE} bytes, got {length}"
+            )
+        self.pickle = self._read(f"{self._root}/data.pkl")
+        self._storages: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def storage(self, key: str, dtype: torch.dtype, length: int) -> Tensor:
+        """All numbers of one storage, as a flat tensor; each is read once.
+
+        Raises
+        ------
+        PotentialFileError
+            If there is none of this name and length.
+        """
+        if (key, dtype) not in self._storages:
+            data = self._read(f"{self._root}/data/{key}")
+            if len(data) != length * dtype.itemsize:
+                raise PotentialFileError(
+                    f"{self.path}: expected {length} numbers of {dtype} in storage {key!r}, "
+                    f"got {len(data)} bytes. Fetch the file again."
+                )
+            flat = torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0)
+            self._storages[key, dtype] = flat.to(dtype)
+        return self._storages[key, dtype]
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return self._zip.read(name)
+        except (KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile) as error:
+            raise PotentialFileError(
+                f"{self.path}: expected to read {name[:100]!r} in the archive, got: {error}. "
+                "The file is damaged; fetch it again."
+            ) from error
+
+
+def _is_pickle(name: str) -> bool:
+    return name.endswith("/data.pkl") and name.count("/") == 1
