@@ -1,0 +1,169 @@
+"""Which atoms are images of each other, and by which operation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from ase_symcalc.symmetry.expand import Rotations
+from ase_symcalc.symmetry.operations import Operations, find_operations
+from ase_symcalc.symmetry.sites import Box
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SymmetryMap:
+    """One atom for each orbit, and for each atom the operation that makes it of that one.
+
+    Atom a is the image of ``representatives[orbit[a]]`` under rotation
+    ``operation[a]`` and a translation.
+    """
+
+    representatives: Int64[np.ndarray, "n_orbits"]
+    multiplicity: Int64[np.ndarray, "n_orbits"]
+    """Atoms of each orbit"""
+    orbit: Int64[np.ndarray, "n_atoms"]
+    operation: Int64[np.ndarray, "n_atoms"]
+    rotations: Rotations
+    """The identity first"""
+    stabilisers: Bool[np.ndarray, "n_orbits k"]
+    """Rotations that leave a representative's site as it is"""
+    n_operations: int
+    """Translations included"""
+    claims: Claims
+    """What must be true of a structure, so that it has this symmetry"""
+
+    @classmethod
+    def of(
+        cls,
+        operations: Operations,
+        positions: Float64[np.ndarray, "n_atoms 3"],
+    ) -> SymmetryMap:
+        """Sort the atoms (Å) of a structure, whose operations these are, into orbits."""
+        images = operations.images
+        atoms, primitive = np.unique(operations.primitive, return_inverse=True)
+        founder = images.min(axis=0)
+        maker = np.argmax(images[:, founder] == np.arange(len(atoms)), axis=0)
+        founders, orbit = np.unique(founder, return_inverse=True)
+        representatives, orbit, operation = atoms[founders], orbit[primitive], maker[primitive]
+        stabilisers = founders[:, None] == images[:, founders].T
+        copies = np.flatnonzero(representatives[orbit] != np.arange(len(orbit)))
+        site, kept = np.nonzero(stabilisers)
+        claims = Claims.of(
+            operations,
+            positions,
+            source=representatives[np.concatenate([orbit[copies], site])],
+            operation=np.concatenate([operation[copies], kept]),
+            target=np.concatenate([copies, representatives[site]]),
+        )
+        return cls(
+            representatives=representatives,
+            multiplicity=np.bincount(orbit),
+            orbit=orbit,
+            operation=operation,
+            rotations=Rotations(operations.rotations),
+            stabilisers=stabilisers,
+            n_operations=len(images) * operations.n_translations,
+            claims=claims,
+        )
+
+    @property
+    def n_orbits(self) -> int:
+        """Number of atoms no two of which are images of each other."""
+        return len(self.representatives)
+
+    def edges(self, centre: Int64[np.ndarray, "n_edges"]) -> Int64[np.ndarray, "..."]:
+        """Which edges, of a list sorted by centre, start at representatives."""
+        first = np.searchsorted(centre, self.representatives)
+        last = np.searchsorted(centre, self.representatives, side="right")
+        return np.concatenate([np.arange(*ends) for ends in zip(first, last, strict=True)])
+
+    def holds(
+        self,
+        positions: Float64[np.ndarray, "n_atoms 3"],
+        cell: Float64[np.ndarray, "3 3"],
+        tolerance: float,
+    ) -> bool:
+        """Whether atoms and cell, which may have changed, still have the symmetry.
+
+        Every atom must be within the tolerance (Å) of its representative's image, every
+        representative of its own images under its stabiliser, and every cell vector of its
+        image. The operations are a group, so they then map the whole structure onto itself.
+        """
+        return self.claims.residual(positions, cell, self.rotations.matrices) < tolerance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claims:
+    """Statements ``x[target] = x[source] @ matrices[operation] + offsets``, modulo the cell.
+
+    Coordinates x are fractional where the structure repeats, so that the statements stay the
+    same when the cell changes.
+    """
+
+    box: Box
+    source: Int64[np.ndarray, "n"]
+    operation: Int64[np.ndarray, "n"]
+    target: Int64[np.ndarray, "n"]
+    matrices: Float64[np.ndarray, "k 3 3"]
+    offsets: Float64[np.ndarray, "n 3"]
+
+    @classmethod
+    def of(
+        cls,
+        operations: Operations,
+        positions: Float64[np.ndarray, "n_atoms 3"],
+        source: Int64[np.ndarray, "n"],
+        operation: Int64[np.ndarray, "n"],
+        target: Int64[np.ndarray, "n"],
+    ) -> Claims:
+        """Find the primitive translation of each statement."""
+        box, matrices = operations.box, operations.matrices
+        x = box.coordinates(positions)
+        moved = _apply(x[source], matrices[operation]) + operations.shifts[operation]
+        crossed = np.round((x[target] - moved) @ np.linalg.inv(operations.lattice))
+        translation = (crossed * np.array(box.pbc)) @ operations.lattice
+        offsets = operations.shifts[operation] + translation
+        return cls(box, source, operation, target, matrices, offsets)
+
+    def residual(
+        self,
+        positions: Float64[np.ndarray, "n_atoms 3"],
+        cell: Float64[np.ndarray, "3 3"],
+        rotations: Float64[np.ndarray, "k 3 3"],
+    ) -> float:
+        """By how much the worst of them is wrong, Å."""
+        vectors = np.where(np.array(self.box.pbc)[:, None], cell, self.box.vectors)
+        box = Box(vectors, self.box.pbc)
+        strain = self.matrices @ vectors - vectors @ np.swapaxes(rotations, 1, 2)
+        x = box.coordinates(positions)
+        moved = _apply(x[self.source], self.matrices[self.operation]) + self.offsets
+        errors = box.lengths(box.shortest(x[self.target] - moved))
+        return float(max(errors.max(), np.linalg.norm(strain, axis=2).max()))
+
+
+def find_symmetry(
+    positions: Float64[np.ndarray, "n_atoms 3"],
+    cell: Float64[np.ndarray, "3 3"],
+    pbc: Bool[np.ndarray, "3"],
+    atomic_numbers: Int64[np.ndarray, "n_atoms"],
+    tolerance: float,
+    *,
+    proper: bool = False,
+) -> SymmetryMap | None:
+    """Symmetry of a structure; arguments as for `operations.find_operations`.
+
+    None if no atom is another's image, or if operations hold at the edge of the tolerance
+    only.
+    """
+    found = find_operations(positions, cell, pbc, atomic_numbers, tolerance, proper=proper)
+    if found is None or len(found.images) * found.n_translations == 1:
+        return None
+    symmetry = SymmetryMap.of(found, positions)
+    useful = symmetry.n_orbits < len(positions) and symmetry.holds(positions, cell, tolerance)
+    return symmetry if useful else None
+
+
+def _apply(rows: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    return np.einsum("ni,nij->nj", rows, matrices)
