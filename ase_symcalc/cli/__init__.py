@@ -1,0 +1,1 @@
+"""The commands of ``symcalc``: parse, call, print. Heavy imports happen inside them."""

@@ -1,0 +1,71 @@
+"""README.md: its Python runs, its shell lines exist."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ase_symcalc.cli.main import _parser
+
+# spglib 2.8 tells every caller that its way of failing will change
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SET_UP = README.split("## Set up")[1].split("\n## ")[0]
+
+
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+COMMANDS = [
+    words[words.index("symcalc") :]
+    for block in blocks("sh")
+    for line in block.splitlines()
+    for part in line.split("&&")
+    if "symcalc" in (words := shlex.split(part, comments=True))
+]
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=["relax", "md"])
+def test_python_runs(code, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, "relax.py"), (1, "md.py")])
+def test_python_is_in_examples(number, name):
+    assert (ROOT / "examples" / name).read_text(encoding="utf-8") == blocks("python")[number]
+
+
+def test_set_up_is_two_lines():
+    install, tests = (block.strip() for block in blocks("sh", SET_UP))
+    assert "\n" not in install + tests
+    assert install.split(" && ")[0] == tests.split(" && ")[0] == (
+        "python -m pip install torch==2.13.0"
+    )  # fmt: skip
+    assert f"<!-- tests -->\n```sh\n{tests}\n```\n<!-- /tests -->" in README
+
+
+@pytest.mark.parametrize("block", blocks("sh"))
+def test_shell_parses(block):
+    done = subprocess.run(["bash", "-n", "-c", block], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_symcalc_command_exists(words):
+    args = _parser().parse_args(words[1:])
+    assert args.command == words[1]
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"examples/[\w.]+", README))))
+def test_example_is_shipped(path):
+    assert (ROOT / path).is_file()
+
+
+def test_structures_of_the_examples_are_shipped():
+    assert {"silicon.cif", "copper.vasp"} <= {path.name for path in (ROOT / "examples").iterdir()}
