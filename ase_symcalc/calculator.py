@@ -98,7 +98,8 @@ class SymCalc(Calculator):
     Notes
     -----
     One backward pass yields forces and stress, so asking for either stores both; asking for
-    the energy takes none. Stress of a structure without a volume raises
+    the energy takes none. Stress refers to the volume of the cell as given, a
+    slab's vacuum included; without a volume, or where nothing repeats, it raises
     `PropertyNotImplementedError`. Calls from several threads take turns; a
     forked process runs torch with one thread, for others do not survive a fork. A pickle holds the
     potential's name or folder and its digest, never its weights. Charges and magnetic

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
+
+INTERRUPTED = 130
 
 
 def add_parser(subparsers: Any) -> None:
@@ -29,10 +32,16 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; 0 when all epochs are done or the time given is up."""
+    """Train; 0 when all epochs are done or the time given is up, 130 when stopped by Ctrl-C."""
     from ase_symcalc.training import read_config, train
 
-    folder = train(read_config(args.config, args.data), resume=args.resume, progress=not args.quiet)
+    config = read_config(args.config, args.data)
+    try:
+        folder = train(config, resume=args.resume, progress=not args.quiet)
+    except KeyboardInterrupt:
+        words = "stopped; without --no-resume the same command goes on from the last checkpoint"
+        print(f"symcalc train: {words} in {config.folder}, if there is one", file=sys.stderr)
+        return INTERRUPTED
     if not args.quiet:
         print(f"written to {folder}")
     return 0

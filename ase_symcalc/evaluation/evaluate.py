@@ -24,10 +24,12 @@ from ase_symcalc.structures import (
     graph_from_pairs,
     neighbour_pairs,
 )
+from ase_symcalc.structures.from_ase import symbol_of
 from ase_symcalc.symmetry.orbits import SymmetryMap, find_symmetry
 from ase_symcalc.symmetry.tolerance import tolerance_of
 
 PROPERTIES = ("energy", "forces", "stress")
+NEAR = 1.0  # Å; a search so short costs next to nothing and finds atoms on top of each other
 
 
 def evaluate(
@@ -73,6 +75,11 @@ def evaluate(
     NumericalError
         If the network returns NaN or infinity.
     """
+    if isinstance(structures, str | os.PathLike):
+        raise InputError(
+            f"expected Atoms or a list of them, got the path {str(structures)!r}; "
+            "read it first: evaluate(ase.io.read(path))"
+        )
     unknown = [name for name in properties if name not in PROPERTIES]
     if unknown or isinstance(properties, str):
         raise InputError(
@@ -123,7 +130,7 @@ def checked_arrays(atoms: Atoms, elements: Sequence[str]) -> StructureArrays:
     try:
         return from_ase(atoms, elements)
     except UnsupportedElementError as error:
-        symbols = set(atoms.get_chemical_symbols())
+        symbols = {symbol_of(int(number)) for number in atoms.numbers}
         covering = [card.name for card in list_potentials() if symbols <= set(card.elements)]
         hint = (
             f"These potentials cover {', '.join(sorted(symbols))}: {', '.join(covering)}."
@@ -137,10 +144,14 @@ Checked = tuple[StructureArrays, Pairs]
 
 
 def _checked(structures: Sequence[Atoms], elements: Sequence[str]) -> list[StructureArrays]:
+    """Refuse the last structure before the first is evaluated."""
     checked = []
     for index, atoms in enumerate(structures):
         with _named(index, len(structures)):
-            checked.append(checked_arrays(atoms, elements))
+            arrays = checked_arrays(atoms, elements)
+            near = neighbour_pairs(arrays.positions, arrays.cell, arrays.pbc, NEAR)
+            check_separation(arrays, near)
+        checked.append(arrays)
     return checked
 
 
@@ -150,10 +161,8 @@ def _batches(
     """Neighbours in a row whose edges together stay within ``max_edges``."""
     batch: list[Checked] = []
     n_edges = 0
-    for index, arrays in enumerate(structures):
-        with _named(index, len(structures)):
-            pairs = neighbour_pairs(arrays.positions, arrays.cell, arrays.pbc, cutoff)
-            check_separation(arrays, pairs)
+    for arrays in structures:
+        pairs = neighbour_pairs(arrays.positions, arrays.cell, arrays.pbc, cutoff)
         if batch and n_edges + len(pairs.centre) > max_edges:
             yield batch
             batch, n_edges = [], 0

@@ -106,10 +106,18 @@ class ModelConfig(NetworkConfig):
         for name in ("num_layers", "num_channels", "num_bessel", "radial_width", "num_intervals"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1; got {getattr(self, name)}")
+        for name in ("lmax", "sh_lmax", "radial_depth"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must be at least 0; got {getattr(self, name)}")
         if self.avg_num_neighbours <= 0:
             raise InputError(f"avg_num_neighbours must be positive; got {self.avg_num_neighbours}")
         if self.repulsion_radii and len(self.repulsion_radii) != len(self.elements):
             raise InputError(
                 f"expected a repulsion radius for each of {len(self.elements)} elements; "
                 f"got {len(self.repulsion_radii)}"
+            )
+        if not all(0 < radius <= self.cutoff / 2 for radius in self.repulsion_radii):
+            raise InputError(
+                "repulsion_radii must be positive and at most half the cutoff, or the repulsion "
+                f"would end in a step; got {self.repulsion_radii} Å"
             )

@@ -52,7 +52,8 @@ class MACE(AbstractEnergyModel):
             if config.repulsion
             else None
         )
-        self.register_buffer("reference_energies", torch.zeros(n, dtype=torch.float64))
+        # what float32 can hold, and the rest: all-electron energies are tens of thousands of eV
+        self.register_buffer("reference_energies", torch.zeros(2, n, dtype=torch.float64))
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
 
     @property
@@ -82,7 +83,7 @@ class MACE(AbstractEnergyModel):
             pairs = self.repulsion(lengths, species[centre], species[neighbour])
             energies = energies.index_add(0, centre, pairs)
         # summed in float64: a thousand atoms of -10 eV leave float32 no digits for forces' work
-        references = self.reference_energies[species[: environments.n_centres]].double()
+        references = self.reference_energies.double().sum(0)[species[: environments.n_centres]]
         return references + self.scale.double() * energies.double()
 
     def _features(self, environments: Environments) -> list[Tensor]:

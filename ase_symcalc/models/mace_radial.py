@@ -110,9 +110,10 @@ class PairTabulated(TabulatedFunctions):
             n_rows = len(kinds) * n_knots
             worthwhile = len(kinds) == 1 or n_rows <= len(lengths) or not self.exact
             if worthwhile and len(kinds):
-                interval, basis = self.spline(lengths)
-                tables = self._tables(self.spline, kinds)
-                return EdgeWeights(interval + kind * n_knots, basis, n_rows - 3, tables)
+                # float32 would place an edge within its short interval to four digits only
+                interval, basis = self.spline(lengths.double())
+                interval, basis = interval + kind * n_knots, basis.to(lengths.dtype)
+                return EdgeWeights(interval, basis, n_rows - 3, self._tables(self.spline, kinds))
         every = torch.arange(len(lengths), device=lengths.device)
         ones = torch.ones_like(lengths).unsqueeze(1)
         return EdgeWeights(every, ones, len(lengths), self.functions(lengths, both))

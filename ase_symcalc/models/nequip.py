@@ -39,7 +39,7 @@ class NequIP(AbstractEnergyModel):
         self.config = config
         self.elements, self.cutoff = config.elements, config.cutoff
         self.num_layers = len(config.connections)
-        self.group = "O3" if config.parity and config.odd_activation == "tanh" else "SO3"
+        self.group = "O3" if config.keeps_mirror_images else "SO3"
         species_of = torch.full((119,), -1)
         species_of[[atomic_number(symbol) for symbol in config.elements]] = torch.arange(
             len(config.elements)
@@ -150,7 +150,7 @@ class Layer(torch.nn.Module):
         sums: Float[Tensor, "n_centres dim_sum"],
         species: Int64[Tensor, "n_centres"],
     ) -> Float[Tensor, "n_centres dim_out"]:
-        """New features of the centres, from their own and their neighbours' sums."""
+        """Return new features of the centres, from their own and their neighbours' sums."""
         mixed = _plus(self.after(sums), self.after_bias, self.gate.irreps_in)
         if isinstance(self.own, SpeciesLinear):
             mixed = mixed + self.own(features, species)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from e3nn.o3 import Irreps
+from e3nn.o3 import Irrep, Irreps
 
 from ase_symcalc.errors import InputError
 from ase_symcalc.models.config import NetworkConfig
@@ -13,6 +14,7 @@ from ase_symcalc.nn.activation import ACTIVATIONS
 
 CONNECTIONS = ("species", "shared", "none")
 LARGEST_L = 8
+MOST_CHANNELS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,7 @@ class NequIPConfig(NetworkConfig):
             )
         for text in self.irreps:
             self._check_irreps(text)
-        if Irreps(self.irreps[0]).lmax or len(Irreps(self.irreps[0])) > 1:
+        if [ir for _, ir in Irreps(self.irreps[0])] != [Irrep("0e")]:
             raise InputError(f"expected even scalars before the first layer; got {self.irreps[0]}")
         if not 0 <= self.sh_lmax <= LARGEST_L:
             raise InputError(f"expected sh_lmax from 0 to {LARGEST_L}; got {self.sh_lmax}")
@@ -92,20 +94,28 @@ class NequIPConfig(NetworkConfig):
                 f"expected an onset below the cutoff of {self.cutoff} Å; "
                 f"got {self.envelope_parameter} Å"
             )
-        if self.num_bessel < 1 or self.num_intervals < 0:
+        if not (0 < self.num_bessel <= 1000 and 0 <= self.num_intervals <= 100_000):
             raise InputError(
-                "expected num_bessel of at least 1 and num_intervals of at least 0; "
+                "expected num_bessel from 1 to 1000 and num_intervals from 0 to 100000; "
                 f"got {self.num_bessel} and {self.num_intervals}"
             )
+
+    @property
+    def keeps_mirror_images(self) -> bool:
+        """Whether mirror images have the same energy by construction."""
+        odd_scalars = any(Irreps(text).count("0o") for text in self.irreps)
+        return self.parity and (self.odd_activation == "tanh" or not odd_scalars)
 
     def _check_irreps(self, text: str) -> None:
         try:
             irreps = Irreps(text)
         except ValueError as error:
             raise InputError(f"expected irreps such as 32x0e+16x1o; got {text!r}") from error
-        degrees = [ir.l for _, ir in irreps]
+        degrees = [ir.l for _, ir in irreps]  # their .lmax writes down every copy of an irrep
         scalars = [l == 0 for l in degrees]
-        if len(set(irreps)) < len(irreps) or len({ir for _, ir in irreps}) < len(irreps):
+        if not 0 < irreps.num_irreps <= MOST_CHANNELS:
+            raise InputError(f"expected 1 to {MOST_CHANNELS} irreps; got {text!r}")
+        if len({ir for _, ir in irreps}) < len(irreps):
             raise InputError(f"expected each irrep once; got {text!r}")
         if irreps.count("0e") == 0 or scalars != sorted(scalars, reverse=True):
             raise InputError(f"expected scalars first, even ones among them; got {text!r}")
@@ -115,6 +125,6 @@ class NequIPConfig(NetworkConfig):
             raise InputError(f"expected even irreps in a network without parity; got {text!r}")
 
 
-def _check(value: str, known: object, name: str) -> None:
-    if value not in known:  # type: ignore[operator]
-        raise InputError(f"expected {name} among {', '.join(known)}; got {value!r}")  # type: ignore[call-overload]
+def _check(value: str, known: Collection[str], name: str) -> None:
+    if value not in known:
+        raise InputError(f"expected {name} among {', '.join(known)}; got {value!r}")

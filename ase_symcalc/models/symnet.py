@@ -26,6 +26,7 @@ class SymNet(AbstractEnergyModel):
     E_i = E0[species i] + scale · readout(features i) + ½ Σ_j ZBL(r_ij)
     """
 
+    config: ModelConfig
     reference_energies: Tensor
     scale: Tensor
     species_of: Tensor

@@ -64,8 +64,8 @@ class TabulatedFunctions(torch.nn.Module):
     def _tables(self, spline: SplineInterpolation, like: Tensor) -> list[Tensor]:
         weights = list(self.functions.parameters())
         trained = any(weight.requires_grad for weight in weights)
-        state = [(like.dtype, like.device)]
-        state += [(weight.data_ptr(), weight._version) for weight in weights]
+        versions = [(weight.data_ptr(), weight._version) for weight in weights]
+        state = (like.dtype, like.device, versions)
         if trained or self._made[0] != state:
             functions = self.functions if trained else copy.deepcopy(self.functions).double()
             points = spline.points.to(like.device)

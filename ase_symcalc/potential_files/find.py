@@ -53,9 +53,9 @@ def find_checkpoint(name_or_path: str | os.PathLike[str]) -> Checkpoint | None:
         if path.is_file() and not (path.parent / CARD).is_file():
             suffix = f"@{chosen}" if chosen else ""
             return Checkpoint(path.absolute(), chosen, path.stem, f"{path.absolute()}{suffix}")
-        if isinstance(name_or_path, str) and path.name == start and not _is_known(start):
-            if located := locate(start):
-                return Checkpoint(located, chosen, start, text)
+        is_name = isinstance(name_or_path, str) and path.name == start
+        if is_name and not _is_known(start) and (located := locate(start)):
+            return Checkpoint(located, chosen, start, text)
     return None
 
 

@@ -77,7 +77,7 @@ def load_potential(
     InputError
         If the device or dtype cannot be had.
     """
-    target, precision = _target(device, dtype)
+    target, precision = target_of(device, dtype)
     if checkpoint := find_checkpoint(name_or_path):
         return _converted(checkpoint, target, precision)
     folder = find_potential(name_or_path)
@@ -125,7 +125,8 @@ def check_agreement(card: PotentialCard, model: AbstractEnergyModel, where: Path
             )
 
 
-def _target(device: str | torch.device, dtype: str) -> tuple[torch.device, torch.dtype]:
+def target_of(device: str | torch.device, dtype: str) -> tuple[torch.device, torch.dtype]:
+    """Device and dtype as torch has them; InputError if this machine does not."""
     if dtype not in DTYPES:
         raise InputError(f"expected dtype to be {' or '.join(DTYPES)}, got {dtype!r}")
     try:

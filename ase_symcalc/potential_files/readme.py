@@ -20,7 +20,8 @@ def readme(card: PotentialCard) -> str:
             card.description + preview,
             "",
             f"- Elements: {', '.join(card.elements)}",
-            f"- Pairs of elements that met in the training data: {', '.join(card.pairs) or 'none'}",
+            "- Pairs of elements that met in the training data: "
+            f"{', '.join(card.pairs) or 'not stated'}",
             f"- Cutoff {card.cutoff:g} Å, interaction range {card.interaction_range:g} Å, "
             f"weights in {card.dtype}",
             f"- Level of theory: {card.level_of_theory}",

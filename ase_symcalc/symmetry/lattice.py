@@ -42,17 +42,16 @@ def shortest_basis(shifts: Float64[np.ndarray, "n 3"], box: Box) -> Float64[np.n
     steps = np.zeros((len(around), 3))
     steps[:, pbc] = around
     points = np.concatenate([steps, (box.shortest(shifts)[:, None] + steps).reshape(-1, 3)])
-    vectors = points @ box.vectors
-    lengths = np.linalg.norm(vectors, axis=1)
-    order = np.argsort(lengths, kind="stable")
-    points, left, lengths = points[order], vectors[order], lengths[order]
+    left = points @ box.vectors
+    squares = np.einsum("ni,ni->n", left, left)
+    outside = squares > 0
     basis = np.eye(3)
     for axis in np.flatnonzero(pbc):
-        outside = np.linalg.norm(left, axis=1) > 0.1 * lengths
-        chosen = int(np.argmax(outside & (lengths > 0)))
+        chosen = int(np.argmin(np.where(outside, squares, np.inf)))
         basis[axis] = points[chosen]
         direction = left[chosen] / np.linalg.norm(left[chosen])
         left = left - np.outer(left @ direction, direction)
+        outside = np.einsum("ni,ni->n", left, left) > 0.01 * squares
     return basis
 
 
@@ -74,8 +73,8 @@ def isometries(
     if len(rows):
         normals = np.linalg.svd(rows)[2][len(rows) :]
         offsets = offsets @ normals.T @ normals
-    choices = [_lattice_vectors(rows, row, tolerance) for row in rows]
-    choices = sorted(choices, key=lambda choice: np.linalg.norm(choice[0]))[:2]
+    shortest = rows[np.argsort(np.linalg.norm(rows, axis=1))[:2]]
+    choices = [_lattice_vectors(rows, row, tolerance) for row in shortest]
     while len(choices) < 2:
         choices.append(_places(offsets, numbers, [first for first, _ in choices], tolerance))
     (first, firsts), (second, seconds) = choices

@@ -174,30 +174,34 @@ def _matched(
     x, numbers = sites.coordinates[atoms], sites.numbers[atoms]
     rarest = _rarest(numbers)
     turned = x @ matrices
-    k = np.repeat(np.arange(len(matrices)), len(rarest))
-    shifts = (x[rarest] - turned[:, rarest[:1]]).reshape(-1, 3)
-    suspects = [int(rarest[-1]), 0, len(x) // 2]
-    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    likely = np.ones((len(matrices), len(rarest)), dtype=bool)
+    for atom in (rarest[-1], len(x) // 2):
+        likely &= sites.occupied(x[rarest], turned[:, atom] - turned[:, rarest[0]])
+    k, place = np.nonzero(likely)
+    shifts = x[rarest].take(place, axis=0) - turned[:, rarest[0]].take(k, axis=0)
+    fits = np.zeros(len(matrices), dtype=bool)
+    first = np.zeros((len(matrices), 3))
+    images = np.zeros((len(matrices), len(x)), dtype=np.int64)
+    size = 1
     while len(k):
-        for atom in suspects:
-            stays = sites.at(turned[k, atom] + shifts, numbers[[atom]]) >= 0
-            k, shifts = k[stays], shifts[stays]
-        size = max(1, AT_ONCE // len(x))
-        images = sites.at(turned[k[:size]] + shifts[:size, None], numbers)
-        missing = images < 0
-        for trial in np.flatnonzero(~missing.any(axis=1)):
-            found.setdefault(int(k[trial]), (shifts[trial], images[trial]))
-        suspects = np.unique(missing[missing.any(axis=1)].argmax(axis=1))[:4].tolist()
-        left = ~np.isin(k[size:], list(found))
-        k, shifts = k[size:][left], shifts[size:][left]
-    kept = np.array(sorted(found))
-    images = np.searchsorted(atoms, primitive[np.array([found[n][1] for n in kept])])
-    first = np.array([found[n][0] for n in kept])
+        trial = sites.at(turned[k[:size]] + shifts[:size, None], numbers)
+        missing = trial < 0
+        whole = ~missing.any(axis=1)
+        good = k[:size][whole]
+        fits[good], first[good], images[good] = True, shifts[:size][whole], trial[whole]
+        left = size + np.flatnonzero(~fits[k[size:]])
+        for atom in np.flatnonzero(missing.any(axis=0))[:4]:
+            places = turned[:, atom].take(k[left], axis=0) + shifts.take(left, axis=0)
+            left = left[sites.at(places, numbers[[atom]]) >= 0]
+        k, shifts = k[left], shifts.take(left, axis=0)
+        size = min(8 * size, max(1, AT_ONCE // len(x)))
+    kept = np.flatnonzero(fits)
+    images = np.searchsorted(atoms, primitive[images[kept]])
     # least squares: the mean over the atoms
-    rest = sites.box.shortest(x[images] - turned[kept] - first[:, None])
-    shifts = first + rest.mean(axis=1)
-    shifts[0] = 0.0
-    return kept, shifts, images
+    rest = sites.box.shortest(x[images] - turned[kept] - first[kept, None])
+    refined = first[kept] + rest.mean(axis=1)
+    refined[0] = 0.0
+    return kept, refined, images
 
 
 def _rarest(numbers: np.ndarray) -> np.ndarray:
@@ -208,6 +212,8 @@ def _rarest(numbers: np.ndarray) -> np.ndarray:
 
 def _is_group(rotations: np.ndarray) -> bool:
     """Whether the product of any two is among them."""
-    products = (rotations[:, None] @ rotations).reshape(-1, 9)
+    k = len(rotations)
+    products = rotations.reshape(-1, 3) @ rotations.swapaxes(0, 1).reshape(3, -1)
+    products = products.reshape(k, 3, k, 3).swapaxes(1, 2).reshape(-1, 9)
     # the trace of P^T R is 3 if they are equal, and 2.73 for a turn by 30° between them
     return bool(((products @ rotations.reshape(-1, 9).T).max(axis=1) > 2.95).all())

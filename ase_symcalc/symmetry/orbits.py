@@ -29,6 +29,10 @@ class SymmetryMap:
     """The identity first"""
     stabilisers: Bool[np.ndarray, "n_orbits k"]
     """Rotations that leave a representative's site as it is"""
+    vector_projectors: Float64[np.ndarray, "n_orbits 3 3"]
+    """Onto the vectors that a representative's site allows"""
+    tensor_projectors: Float64[np.ndarray, "n_orbits 9 9"]
+    """Onto the tensors of second rank that it allows, flattened"""
     n_operations: int
     """Translations included"""
     claims: Claims
@@ -50,6 +54,9 @@ class SymmetryMap:
         stabilisers = founders[:, None] == images[:, founders].T
         copies = np.flatnonzero(representatives[orbit] != np.arange(len(orbit)))
         site, kept = np.nonzero(stabilisers)
+        rotations = operations.rotations
+        weights = stabilisers / stabilisers.sum(axis=1, keepdims=True)
+        squares = np.einsum("kai,kbj->kabij", rotations, rotations)
         claims = Claims.of(
             operations,
             positions,
@@ -62,8 +69,10 @@ class SymmetryMap:
             multiplicity=np.bincount(orbit),
             orbit=orbit,
             operation=operation,
-            rotations=Rotations(operations.rotations),
+            rotations=Rotations(rotations),
             stabilisers=stabilisers,
+            vector_projectors=np.tensordot(weights, rotations, 1),
+            tensor_projectors=(weights @ squares.reshape(-1, 81)).reshape(-1, 9, 9),
             n_operations=len(images) * operations.n_translations,
             claims=claims,
         )

@@ -109,17 +109,13 @@ def unfold(
     back = np.concatenate([pulled, shared.reshape(-1, 9)], axis=1)
     of_images = _sum_by(edges.row_orbit, back, n_orbits)
 
-    weights = symmetry.stabilisers / symmetry.stabilisers.sum(axis=1, keepdims=True)
-    weights = weights / symmetry.multiplicity[:, None]
-    invariant = np.einsum("rk,kij->rij", weights, rotations)
-    forces = invariant @ (of_centres - of_images)[:, :3, None]
-    twice = np.einsum("kia,kjb->kijab", rotations, rotations).reshape(-1, 81)
-    shares = (weights @ twice).reshape(-1, 9, 9) @ (of_centres + of_images)[:, 3:, None]
-
+    counts = symmetry.multiplicity[:, None, None]
+    pulls = (of_centres - of_images)[:, :3, None] / counts
+    strains = (of_centres + of_images)[:, 3:, None] / counts
+    forces = (symmetry.vector_projectors @ pulls)[symmetry.orbit]
+    shares = (symmetry.tensor_projectors @ strains).reshape(-1, 3, 3)[symmetry.orbit]
     turn = rotations[symmetry.operation]
-    all_forces = (turn @ forces[symmetry.orbit])[:, :, 0]
-    all_shares = shares.reshape(-1, 3, 3)[symmetry.orbit]
-    return all_forces, turn @ all_shares @ turn.transpose(0, 2, 1)
+    return (turn @ forces)[:, :, 0], turn @ shares @ turn.transpose(0, 2, 1)
 
 
 def _sum_by(index: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 Space is cut into bins so small that none holds two atoms. An atom is written into every bin
 within the tolerance of it (up to eight), so a place is at an atom only if the bin of the place
-names that atom; their distance then decides.
+names that atom; their distance then decides. The numbers of bins are powers of two, so that
+with coordinates as 32-bit fractions the sum of two is modulo the cell by itself, and its
+leading bits are the bin.
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
-BIN_EDGES = (0.5, 0.25, 0.125)  # Å; the first that keeps atoms apart is used
+BIN_EDGES = (0.3, 0.15, 0.08)  # Å, at least; the first that keeps atoms apart is used
 MOST_BINS = 4_000_000  # 16 MB
 
+_ROUNDING = 2.0**-31
 _CORNERS = np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)])
 
 
@@ -67,47 +70,59 @@ class Sites:
         self.apart = False
         heights = 1 / np.linalg.norm(np.linalg.inv(box.vectors), axis=0)
         for edge in BIN_EDGES:
-            shape = np.maximum(heights // max(edge, 4 * tolerance), 1).astype(np.int64)
-            if shape.prod() > MOST_BINS or self.apart:
+            bits = np.log2(np.maximum(heights / max(edge, 4 * tolerance), 1)).astype(np.int64)
+            if 2.0 ** bits.sum() > MOST_BINS or self.apart:
                 break
-            self._shape = shape.tolist()
-            self._fill(1.01 * tolerance / heights)
+            self._bits = bits.tolist()
+            self._fill(1.01 * tolerance / heights + _ROUNDING)
 
     def at(
         self, places: Float64[np.ndarray, "*n 3"], numbers: Int64[np.ndarray, "..."]
     ) -> Int64[np.ndarray, "*n"]:
         """Atom of the number wanted (broadcast) at each place, -1 where there is none."""
-        found = self._table[self._bins(places)].astype(np.int64)
-        hit = np.nonzero(found >= 0)
-        atoms = found[hit]
-        distances = self.box.lengths(self.box.shortest(places[hit] - self.coordinates[atoms]))
-        wanted = np.broadcast_to(numbers, found.shape)[hit]
-        same = (distances < self.tolerance) & (self.numbers[atoms] == wanted)
-        found[hit] = np.where(same, atoms, -1)
-        return found
+        found = self._table.take(self._bins(_fractions(places)).ravel()).astype(np.int64)
+        hit = np.flatnonzero(found >= 0)
+        atoms = found.take(hit)
+        apart = places.reshape(-1, 3).take(hit, axis=0) - self.coordinates.take(atoms, axis=0)
+        same = self.box.lengths(self.box.shortest(apart)) < self.tolerance
+        wanted = np.broadcast_to(numbers, places.shape[:-1]).ravel()
+        same &= self.numbers.take(atoms) == wanted.take(hit)
+        found[hit[~same]] = -1
+        return found.reshape(places.shape[:-1])
+
+    def occupied(
+        self, places: Float64[np.ndarray, "n 3"], steps: Float64[np.ndarray, "k 3"]
+    ) -> Bool[np.ndarray, "k n"]:
+        """Whether an atom may be a step from each place: seldom wrong, never if it says no."""
+        bins = self._bins(_fractions(places), _fractions(steps)[:, :, None])
+        return self._table.take(bins) >= 0
 
     def firsts(self) -> Int64[np.ndarray, "n"]:
         """Return, for each atom, the one that stands for it."""
-        first = self._table[self._bins(self.coordinates)].astype(np.int64)
+        first = self._table[self._bins(_fractions(self.coordinates))].astype(np.int64)
         while (first != (again := first[first])).any():
             first = again
         return first
 
     def _fill(self, reach: np.ndarray) -> None:
-        bins = self._bins(self.coordinates[:, None] + _CORNERS * reach).ravel()
+        bins = self._bins(_fractions(self.coordinates[:, None] + _CORNERS * reach)).ravel()
         atoms = np.repeat(np.arange(len(self.coordinates)), len(_CORNERS))
-        self._table = np.full(np.prod(self._shape), -1, dtype=np.int32)
+        self._table = np.full(2 ** sum(self._bits), -1, dtype=np.int32)
         self._table[bins[::-1]] = atoms[::-1]  # backwards: the first of a bin stays
         shared = np.flatnonzero(self._table[bins] != atoms)
         one, other = atoms[shared], self._table[bins[shared]]
         between = self.box.shortest(self.coordinates[one] - self.coordinates[other])
         self.apart = bool((self.box.lengths(between) < 2 * self.tolerance).all())
 
-    def _bins(self, places: np.ndarray) -> np.ndarray:
-        bins = np.zeros(places.shape[:-1], dtype=np.int64)
-        for axis, size in enumerate(self._shape):
-            place = places[..., axis]
-            index = ((place - np.floor(place)) * size).astype(np.int64)
-            bins *= size
-            bins += np.minimum(index, size - 1)  # a hair below 0 is rounded to 1
-        return bins
+    def _bins(self, fractions: np.ndarray, steps: np.ndarray | None = None) -> np.ndarray:
+        bins: np.ndarray | int = 0
+        for axis, bits in enumerate(self._bits):
+            place = fractions[axis] if steps is None else fractions[axis] + steps[axis]
+            bins = (bins << bits) | (place >> np.uint32(32 - bits))
+        return np.asarray(bins)
+
+
+def _fractions(coordinates: np.ndarray) -> np.ndarray:
+    """Coordinates modulo 1 in units of 2⁻³², the axis first."""
+    within = np.moveaxis(coordinates, -1, 0)
+    return ((within - np.floor(within)) * 2.0**32).astype(np.int64).astype(np.uint32)

@@ -35,12 +35,15 @@ def read_checkpoint(path: Path, digest: str, device: torch.device | str) -> dict
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        # torch's own words advise to execute what is in the file
         raise InputError(
-            f"the checkpoint {path} cannot be read ({error}); start again with --no-resume"
+            f"the checkpoint {path} cannot be read: it is damaged, or none of ours; "
+            "start again with --no-resume"
         ) from error
-    if state["schema"] != SCHEMA:
+    schema = state.get("schema") if isinstance(state, dict) else None
+    if schema != SCHEMA:
         raise InputError(
-            f"the checkpoint {path} has schema {state['schema']}, this version reads {SCHEMA}; "
+            f"the checkpoint {path} has schema {schema}, this version reads {SCHEMA}; "
             "start again with --no-resume"
         )
     if state["digest"] != digest:

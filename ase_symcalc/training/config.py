@@ -220,9 +220,16 @@ def read_config(path: Path | str, data: Path | str | None = None) -> TrainConfig
 
 def config_from_table(table: Mapping[str, Any]) -> TrainConfig:
     """Check a nested table, as TOML gives it, and make a `TrainConfig` of it."""
-    if "avg_num_neighbours" in table.get("model", {}):
+    model, data = table.get("model"), table.get("data")
+    if isinstance(model, Mapping) and "avg_num_neighbours" in model:
         raise InputError("model.avg_num_neighbours is counted from the data; leave it out")
-    data = dict(table.get("data", {}))
-    for key in {"train", "test"} & data.keys():  # a bare path stands for all frames of a file
-        data[key] = [{"path": file} if isinstance(file, str) else file for file in data[key]]
-    return from_table(TrainConfig, {**table, "data": data})
+    if isinstance(data, Mapping):
+        table = {**table, "data": {key: _files(value) for key, value in data.items()}}
+    return from_table(TrainConfig, table)
+
+
+def _files(value: Any) -> Any:
+    """In a list of files, a bare path stands for all frames of a file."""
+    if not isinstance(value, list):
+        return value
+    return [{"path": file} if isinstance(file, str) else file for file in value]

@@ -14,6 +14,7 @@ import torch
 
 from ase_symcalc.models import build_model
 from ase_symcalc.models.symnet import SymNet
+from ase_symcalc.potential_files.load import target_of
 from ase_symcalc.training.config import DataFile, TrainConfig
 from ase_symcalc.training.dataset import Frame, data_digest, read_frames, split
 from ase_symcalc.training.export import export, make_card
@@ -54,10 +55,12 @@ def train(config: TrainConfig, *, resume: bool = True, progress: bool = True) ->
     Raises
     ------
     InputError
-        If data or configuration make no sense, or the checkpoint is of another run.
+        If data or configuration make no sense, there is no such device, or the checkpoint is
+        of another run.
     NumericalError
         If training diverges.
     """
+    target_of(config.device, "float32")  # refused before the data are read
     minutes = config.schedule.max_minutes
     deadline = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     folder = Path(config.folder)
@@ -110,7 +113,7 @@ def prepare(config: TrainConfig) -> Data:
 def _conclude(trainer: Trainer[SymNet], data: Data) -> None:
     """Measure the averaged model; write the errors and the potential."""
     errors: dict[str, Errors] = {}
-    for frames, suffix in ((data.validation, ", held out"), (data.test, "")):
+    for frames, suffix in ((data.validation, ", held out"), (data.test, ", test")):
         if not frames:
             continue
         found = frame_errors(

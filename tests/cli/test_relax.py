@@ -13,8 +13,6 @@ from matplotlib.image import imread
 from ase_symcalc import SymCalc
 from ase_symcalc.apps import relax
 
-# spglib 2.8 tells every caller that its way of failing will change
-
 SMALL = ("--potential", "small")
 
 

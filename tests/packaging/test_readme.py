@@ -1,15 +1,17 @@
-"""README.md: its Python runs, its shell lines exist."""
+"""README.md: its Python runs, and so do its commands."""
 
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.io import write
 
-from ase_symcalc.cli.main import _parser
-
-# spglib 2.8 tells every caller that its way of failing will change
+from ase_symcalc.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,10 +58,36 @@ def test_shell_parses(block):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_symcalc_command_exists(words):
-    args = _parser().parse_args(words[1:])
-    assert args.command == words[1]
+def test_symcalc_commands_run(tmp_path, monkeypatch):
+    """One after the other, as they use each other's files."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "examples", "examples")
+    own_frames("frames.extxyz")
+    Path("config.toml").write_text(CONFIG)
+    assert {words[1] for words in COMMANDS} == {"relax", "evaluate", "potentials", "train"}
+    for words in COMMANDS:
+        assert main(words[1:]) == 0, words
+    made = {"relax.png", "silicon-relaxed.cif", "copper-relaxed.vasp", "copper-relaxed.traj", "run"}
+    assert made <= {path.name for path in tmp_path.iterdir()}
+
+
+CONFIG = """
+folder = "run"
+model = {elements = ["Cu"], cutoff = 3.5, num_layers = 1, num_channels = 2, lmax = 1}
+data = {train = ["frames.extxyz"], validation_fraction = 0.25}
+schedule = {epochs = 1, warmup_epochs = 0}
+"""
+
+
+def own_frames(path):
+    frames = []
+    for seed in range(8):
+        atoms = bulk("Cu", cubic=True)
+        atoms.rattle(0.05, seed=seed)
+        atoms.calc = EMT()
+        atoms.get_stress()
+        frames.append(atoms)
+    write(path, frames)
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"examples/[\w.]+", README))))

@@ -51,6 +51,11 @@ class TorchArchive:
                 f"{self.path}: expected an archive as torch writes it, with nothing compressed, "
                 "got one whose contents are larger than the file"
             )
+        if any(e.filename.endswith("/.data/extern_modules") for e in entries):
+            raise PotentialFileError(
+                f"{self.path} is a packaged program, and programs are not executed here. "
+                "Give the checkpoint that it was packaged from."
+            )
         roots = [e.filename.removesuffix("/data.pkl") for e in entries if _is_pickle(e.filename)]
         if len(roots) != 1:
             raise PotentialFileError(

@@ -95,7 +95,7 @@ class MACEWeights:
         state = {
             "embedding": embedding,
             "scale": scale,
-            "reference_energies": energies,
+            "reference_energies": torch.stack([energies.float(), energies - energies.float()]),
             "radial.functions.wave_numbers": self.tensors.take(
                 f"{name}.bessel_fn.bessel_weights", self.config.num_bessel
             ),

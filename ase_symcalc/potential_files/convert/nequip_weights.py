@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ase_symcalc.models import AbstractEnergyModel, build_model
 from ase_symcalc.models.nequip_config import NequIPConfig
+from ase_symcalc.nn.activation import Gate
 from ase_symcalc.potential_files.convert.e3nn_weights import Matrices, gain_ratio
 
 Coupling = tuple[Irrep, int, Irrep]
@@ -45,7 +46,7 @@ class NetworkWeights:
 
 
 def couplings(
-    irreps: Irreps, harmonics: Irreps, targets: Container[Irrep] | None = None
+    irreps: Irreps, harmonics: Irreps, targets: Irreps | None = None
 ) -> list[tuple[int, Coupling]]:
     """Channels and coupling of each path of a convolution, in the order of `PathTable`."""
     return [
@@ -74,9 +75,7 @@ def reordered(
     for mul, coupling in theirs:
         starts[coupling] = start
         start += mul
-    parts = [
-        columns[:, starts[c] : starts[c] + mul] * float(signs.get(c, 1)) for mul, c in ours
-    ]
+    parts = [columns[:, starts[c] : starts[c] + mul] * float(signs.get(c, 1)) for mul, c in ours]
     return torch.cat(parts, dim=1)
 
 
@@ -99,7 +98,7 @@ def network(config: NequIPConfig, weights: NetworkWeights) -> AbstractEnergyMode
     for t, layer in enumerate(weights.layers):
         irreps = Irreps(config.irreps[t])
         ratios = _ratios(config, irreps) if t else {ir: 1.0 for _, ir in irreps}
-        targets = model.get_submodule(f"layers.{t}").gate.irreps_in
+        targets = Gate(Irreps(config.irreps[t + 1])).irreps_in
         for n, w in enumerate(layer.radial):
             state[f"radial.functions.networks.{t}.weights.{n}"] = w
         for name, matrices, factors in (
@@ -107,7 +106,9 @@ def network(config: NequIPConfig, weights: NetworkWeights) -> AbstractEnergyMode
             ("own", layer.own, ratios),
             ("after", layer.after, {ir: 1.0 for ir in layer.after}),
         ):
-            for n, w in enumerate(_in_order(matrices, targets if name != "before" else irreps, factors)):
+            for n, w in enumerate(
+                _in_order(matrices, targets if name != "before" else irreps, factors)
+            ):
                 state[f"layers.{t}.{name}.weights.{n}"] = w
         if config.biases:
             for name, bias in (("before", layer.before_bias), ("after", layer.after_bias)):
@@ -118,9 +119,7 @@ def network(config: NequIPConfig, weights: NetworkWeights) -> AbstractEnergyMode
     return model
 
 
-def _in_order(
-    matrices: Matrices, targets: Irreps, ratios: dict[Irrep, float]
-) -> Iterable[Tensor]:
+def _in_order(matrices: Matrices, targets: Irreps, ratios: dict[Irrep, float]) -> Iterable[Tensor]:
     """Matrices as our linear maps hold them: by output irrep, times the root of their inputs."""
     for _, ir in targets:
         if ir in matrices:

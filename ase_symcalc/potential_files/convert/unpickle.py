@@ -4,7 +4,7 @@ A pickle is a program for a stack machine, and the standard one imports and call
 program names. This one knows the same instructions, but names stay names: an object of an
 unknown class becomes a `Record` of what would have been its attributes, a function that is
 only mentioned becomes a `Reference`, and a function that the program wants called must be
-one of the few in `BUILDERS`, or the file is refused.
+one of the few in `rebuild.BUILDERS`, or the file is refused.
 """
 
 from __future__ import annotations
@@ -12,46 +12,24 @@ from __future__ import annotations
 import os
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from ase_symcalc.errors import PotentialFileError
 from ase_symcalc.potential_files.convert.archive import TorchArchive
+from ase_symcalc.potential_files.convert.rebuild import (
+    ARRAY,
+    BUILDERS,
+    DTYPES,
+    STATE,
+    STORAGES,
+    Reference,
+    numpy_array,
+    plain_key,
+    plain_set,
+)
+from ase_symcalc.potential_files.convert.rebuild import Record as Record
 
-MOST_INSTRUCTIONS = 2_000_000  # a universal potential takes some ten thousand
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A class or function that the file mentions."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Record:
-    """An object of a class that is not rebuilt: what it is called, and what it holds.
-
-    Attributes
-    ----------
-    name : str
-        Full name of the class, "package.module.Class".
-    state : dict
-        Attributes, or items of a mapping; the tensor "value" of a NumPy array; what an
-        object of another kind is set to, as "__state__".
-    args : tuple
-        What the class was called with; a named tuple has its values here.
-    items : list
-        Elements of a sequence or set.
-    """
-
-    name: str
-    state: dict[Any, Any] = field(default_factory=dict)
-    args: tuple[Any, ...] = ()
-    items: list[Any] = field(default_factory=list)
+MOST_INSTRUCTIONS = 500_000  # a universal potential takes some ten thousand
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Any:
@@ -72,122 +50,20 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     archive = TorchArchive(path)
     try:
         return _Machine(archive).run()
-    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise PotentialFileError(
             f"{archive.path}: expected a checkpoint, got a pickle without meaning: "
             f"{str(error)[:200]}. Fetch the file again."
         ) from error
 
 
-# storage classes by name; numpy's letters for numbers that lie in the pickle itself
-_STORAGES = {
-    f"torch.{name}Storage": dtype
-    for name, dtype in (
-        ("Double", torch.float64),
-        ("Float", torch.float32),
-        ("Half", torch.float16),
-        ("BFloat16", torch.bfloat16),
-        ("Long", torch.int64),
-        ("Int", torch.int32),
-        ("Short", torch.int16),
-        ("Char", torch.int8),
-        ("Byte", torch.uint8),
-        ("Bool", torch.bool),
-    )
-}
-_DTYPES = {str(dtype): dtype for dtype in _STORAGES.values()}
-_NUMPY_DTYPES = {
-    "f8": torch.float64,
-    "f4": torch.float32,
-    "i8": torch.int64,
-    "i4": torch.int32,
-    "b1": torch.bool,
-}
-_ARRAY, _STATE = "numpy.ndarray", "__state__"
-
-
-def _tensor(
-    storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
-) -> Tensor:
-    numbers = (offset, *size, *stride)
-    if not all(type(n) is int and n >= 0 for n in numbers) or len(size) != len(stride):
-        raise ValueError(f"a tensor of shape {size!r:.60} and strides {stride!r:.60}")
-    count = 1
-    for n in size:
-        count *= n
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if count and (last >= len(storage) or count > len(storage)):
-        raise ValueError(f"a tensor of {count} numbers in a storage of {len(storage)}")
-    if not count:
-        return storage.new_empty(0).reshape(_empty(size))
-    return storage.as_strided(size, stride, offset)
-
-
-def _empty(size: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape without numbers, of sizes that torch can hold."""
-    if max(size) >= 1 << 31:
-        raise ValueError("a tensor without numbers, and yet of absurd shape")
-    return size
-
-
-def _parameter(data: Tensor, *_: Any) -> Tensor:
-    return data
-
-
-def _bytes(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise ValueError(f"bytes in the encoding {encoding!r:.20}")
-    return text.encode("latin1")
-
-
-def _numpy_scalar(dtype: Record, data: bytes) -> int | float | bool:
-    return _numbers(dtype, data).item()
-
-
-def _numpy_array(version: int, shape: tuple[int, ...], dtype: Record, *rest: Any) -> Tensor:
-    column_major, data = rest
-    flat = _numbers(dtype, data)
-    return flat.reshape(shape[::-1]).T if column_major else flat.reshape(shape)
-
-
-def _numbers(dtype: Record, data: bytes) -> Tensor:
-    big_endian = str(dtype.state.get(_STATE, "")).find("'>'") >= 0
-    if big_endian or type(data) is not bytes:
-        raise ValueError("an array of numbers of an unknown kind")
-    return torch.frombuffer(bytearray(data), dtype=_NUMPY_DTYPES[dtype.args[0]])
-
-
-def _set(items: list[Any] | tuple[Any, ...] = ()) -> set[Any]:
-    return {_key(item) for item in items}
-
-
-def _dict(pairs: list[Any] | tuple[Any, ...] = ()) -> dict[Any, Any]:
-    return {_key(key): value for key, value in pairs}
-
-
-BUILDERS: dict[str, Callable[..., Any]] = {
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch._utils._rebuild_parameter_with_state": _parameter,
-    "collections.OrderedDict": _dict,
-    "collections.defaultdict": lambda *_: {},
-    "builtins.dict": _dict,
-    "builtins.set": _set,
-    "builtins.frozenset": _set,
-    "torch.Size": tuple,
-    "torch.device": str,
-    "_codecs.encode": _bytes,
-    "numpy.core.multiarray.scalar": _numpy_scalar,
-    "numpy._core.multiarray.scalar": _numpy_scalar,
-    "numpy.core.multiarray._reconstruct": lambda *_: Record(_ARRAY),
-    "numpy._core.multiarray._reconstruct": lambda *_: Record(_ARRAY),
-    "numpy.dtype": lambda *args: Record("numpy.dtype", args=args),
-    "builtins.slice": lambda *args: Record("builtins.slice", args=args),
-    "builtins.complex": complex,
-    # what torch.fx traced, with its source text: left out
-    "torch.fx.graph_module.reduce_graph_module": lambda *_: Record("torch.fx.GraphModule"),
-}
-"""Functions that a pickle may want called, and what is done in their place."""
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
@@ -244,7 +120,7 @@ class _Machine:
     def extend(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if isinstance(target, set):
-            target.update(map(_key, items))
+            target.update(map(plain_key, items))
         else:
             (target.items if isinstance(target, Record) else _as(list, target)).extend(items)
 
@@ -256,9 +132,9 @@ class _Machine:
     # --- names, objects, storages -----------------------------------------------------
 
     def name(self, text: str | None) -> None:
-        module, name = (text.split(" ", 1) if text else self.pop(2))
+        module, name = text.split(" ", 1) if text else self.pop(2)
         full = f"{_PYTHON_2.get(_as(str, module), module)}.{_as(str, name)}"
-        self.stack.append(_DTYPES.get(full) or Reference(full))
+        self.stack.append(DTYPES.get(full) or Reference(full))
 
     def call(self, _: Any) -> None:
         function, args = self.pop(2)
@@ -284,12 +160,12 @@ class _Machine:
         target = self.stack[-1]
         if not isinstance(target, Record):
             return  # attributes of a container or tensor say nothing that is needed
-        if target.name == _ARRAY:
-            target.state["value"] = _numpy_array(*state)
+        if target.name == ARRAY:
+            target.state["value"] = numpy_array(state)
             return
         parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
         if not all(part is None or isinstance(part, dict) for part in parts):
-            target.state[_STATE] = state
+            target.state[STATE] = state
             return
         for part in parts:
             target.state.update(part or {})
@@ -298,7 +174,7 @@ class _Machine:
         kind, storage, key, _device, length = _as(tuple, self.stack.pop())
         if kind != "storage" or type(length) is not int or type(key) is not str:
             raise ValueError("something outside the pickle that is no storage")
-        dtype = _STORAGES[_as(Reference, storage).name]
+        dtype = STORAGES[_as(Reference, storage).name]
         self.stack.append(self.archive.storage(key, dtype, length))
 
     def pop(self, n: int) -> list[Any]:
@@ -315,25 +191,17 @@ def _as(kind: type, value: Any) -> Any:
     return value
 
 
-def _key(value: Any) -> Any:
-    """Give back a value that can be hashed at no cost; nested tuples could take for ever."""
-    plain = (str, int, float, bool, bytes, type(None), Reference, torch.dtype)
-    flat = value if isinstance(value, tuple) else (value,)
-    if not all(isinstance(part, plain) for part in flat):
-        raise ValueError(f"a {type(value).__name__} as a key")
-    return value
-
-
 def _pairs(items: list[Any]) -> dict[Any, Any]:
     if len(items) % 2:
         raise ValueError("a key without a value")
-    return {_key(key): value for key, value in zip(items[::2], items[1::2], strict=True)}
+    return {plain_key(key): value for key, value in zip(items[::2], items[1::2], strict=True)}
 
 
-_LITERALS = frozenset(
-    "BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
-    "SHORT_BINBYTES BINBYTES BINBYTES8 BYTEARRAY8 SHORT_BINSTRING BINSTRING".split()
-)
+_LITERALS = {
+    *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING"),
+    *("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+}
 _CONSTANTS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
@@ -343,10 +211,10 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
     "EMPTY_TUPLE": tuple,
     "EMPTY_SET": set,
 }
-_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
+_STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "MARK": _Machine.mark,
-    "POP": lambda machine, _: machine.pop(1) and None,
-    "POP_MARK": lambda machine, _: machine.to_mark() and None,
+    "POP": lambda machine, _: machine.pop(1),
+    "POP_MARK": lambda machine, _: machine.to_mark(),
     "BINPUT": _Machine.put,
     "LONG_BINPUT": _Machine.put,
     "MEMOIZE": _Machine.put,
@@ -358,7 +226,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
     "LIST": lambda machine, _: machine.marked_as(list),
     "DICT": lambda machine, _: machine.marked_as(_pairs),
-    "FROZENSET": lambda machine, _: machine.marked_as(_set),
+    "FROZENSET": lambda machine, _: machine.marked_as(plain_set),
     "APPEND": lambda machine, _: machine.extend(machine.pop(1)),
     "APPENDS": lambda machine, _: machine.extend(machine.to_mark()),
     "ADDITEMS": lambda machine, _: machine.extend(machine.to_mark()),

@@ -89,6 +89,17 @@ def test_a_bad_structure_among_many_is_named(potential, silicon):
         evaluate([silicon, close], potential)
     with pytest.raises(InputError, match=r"^atoms 0 \(Si\) and 1 \(Si\) are 0.05 Å"):
         evaluate(close, potential)
+    with pytest.raises(UnsupportedElementError, match="not trained on Z=200"):
+        evaluate(Atoms(numbers=[200]), potential)
+
+
+def test_the_last_structure_is_refused_before_the_first_is_evaluated(
+    potential, silicon, monkeypatch
+):
+    monkeypatch.setattr(type(potential.model), "forward", lambda *_: pytest.fail("evaluated"))
+    for bad in (Atoms("Si2", [(0, 0, 0), (0, 0, 0.05)]), bulk("Fe")):
+        with pytest.raises(InputError, match="structure 1: "):
+            evaluate([silicon, bad], potential, max_edges=1)
 
 
 @pytest.mark.parametrize("properties", ["energy", ["energies"], ["energy", "dipole"]])

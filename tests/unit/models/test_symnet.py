@@ -28,9 +28,11 @@ def test_a_configuration_survives_json():
     ("change", "words"),
     [
         ({"num_layers": 0}, "num_layers must be at least 1; got 0"),
+        ({"sh_lmax": -1}, "sh_lmax must be at least 0; got -1"),
         ({"cutoff": -1.0}, "must be positive"),
         ({"elements": ("Si", "Si")}, "named once each"),
         ({"repulsion_radii": (1.0,)}, "a repulsion radius for each of 2 elements; got 1"),
+        ({"repulsion_radii": (1.0, 2.1)}, "at most half the cutoff"),
         ({"colour": "red"}, r"unknown keys \['colour'\]"),
     ],
 )

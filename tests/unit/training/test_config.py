@@ -62,6 +62,10 @@ def test_a_file_is_read_with_paths_relative_to_it(tmp_path: Path) -> None:
         ({"schedule": {"epochs": 1, "warmup_epochs": 2}}, "shorter than the 1 epochs; got 2.0"),
         ({"schedule": {"second_stage": 25}}, "schedule.second_stage must lie between 0 and 1"),
         ({"schedule": 3}, "expected schedule to be a table, got 3"),
+        ({"model": 3}, "expected model to be a table, got 3"),
+        ({"data": 3}, "expected data to be a table, got 3"),
+        ({"data": {"train": "a"}}, "expected data.train to be a list, got 'a'"),
+        ({"model": {"elements": ["Cu"], "cutoff": 4.0, "lmax": -1}}, "lmax must be at least 0"),
         ({"card": {"nam": "x"}}, "got card.nam, which has no meaning"),
     ],
 )

@@ -120,7 +120,10 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(
     with pytest.raises(InputError, match="another configuration or other data"):
         trainer.resume()
     trainer.checkpoint.write_bytes(trainer.checkpoint.read_bytes()[:500])
-    with pytest.raises(InputError, match=r"cannot be read .* start again with --no-resume"):
+    with pytest.raises(InputError, match=r"cannot be read: .* start again with --no-resume"):
+        trainer.resume()
+    torch.save({"weights": 1}, trainer.checkpoint)
+    with pytest.raises(InputError, match="has schema None, this version reads 1"):
         trainer.resume()
 
 

@@ -49,8 +49,8 @@ def test_a_finished_run_leaves_a_potential_with_honest_numbers(
     assert golden_deviation(potential).energy < 1e-9
 
     errors = json.loads((folder / "errors.json").read_text())
-    (test,) = (row for row in potential.card.accuracy if row.dataset == "all")
-    assert test.forces == pytest.approx(errors["all"]["force_mae"], abs=1e-3)
+    (test,) = (row for row in potential.card.accuracy if row.dataset == "all, test")
+    assert test.forces == pytest.approx(errors["all, test"]["force_mae"], abs=1e-3)
     chosen = frames[::5]
     found = [predict(potential.model, build_graph(atoms, 3.5)) for atoms in chosen]
     off = [
@@ -94,10 +94,34 @@ def test_what_is_wrong_with_the_card_is_said_before_training(small: TrainConfig)
     assert not (Path(small.folder) / "checkpoint.pt").exists()
 
 
+def test_a_device_that_is_not_there_is_said_before_the_data_are_read(small: TrainConfig) -> None:
+    with pytest.raises(InputError, match="device='cpu' always works"):
+        train(replace(small, device="abacus"), progress=False)
+    assert not Path(small.folder).exists()
+
+
 def test_test_frames_are_never_dropped_for_their_forces(small: TrainConfig) -> None:
     data = prepare(replace(small, data=replace(small.data, max_force=1.5)))
     assert len(data.test) == 4
     assert len(data.training) + len(data.validation) < 16
+
+
+def test_the_command_stopped_says_how_to_go_on(
+    data_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ase_symcalc.training.loop.Trainer.run", interrupt)
+    (tmp_path / "train.toml").write_text(
+        f'folder = "run"\nmodel = {{elements = ["Cu", "Au"], cutoff = 3.5}}\n'
+        f'data = {{train = ["{data_file}"], validation_fraction = 0.2}}\n'
+    )
+    assert main(["train", str(tmp_path / "train.toml"), "--quiet"]) == 130
+    assert "goes on from the last checkpoint in" in capsys.readouterr().err
 
 
 def test_the_command_trains_and_says_where(
