@@ -15,6 +15,11 @@ ELEMENTS = ("Li", "Si", "Ni", "Cu", "Ge", "Mo")
 CUTOFF = 4.0
 
 
+def pytest_configure() -> None:
+    """One thread for each worker: threads that wait for each other on shared cores only spin."""
+    torch.set_num_threads(1)
+
+
 def save_small_potential(folder: Path, *, seed: int = 1, cutoff: float = CUTOFF) -> Path:
     """Write a potential drawn from ``seed``: energies and forces of the size of real ones."""
     config = ModelConfig(
