@@ -27,11 +27,11 @@ def evaluate_reduced(
     hop: Hops,
 ) -> list[StructureResult]:
     """Evaluate structures together whose symmetry holds; results are those of all atoms."""
-    with hop("reduced_edges"):
+    with hop("reduced_environments"):
         reduced = [
             (arrays, symmetry, _edges(arrays, pairs, symmetry)) for arrays, pairs, symmetry in batch
         ]
-        environments = _joined(reduced, potential)
+        environments = reduced_environments(reduced, potential)
     with hop("predict"), torch.set_grad_enabled(derivatives):
         environments.edge_vectors.requires_grad_(derivatives)
         energies = potential.model(environments)
@@ -61,7 +61,7 @@ def _edges(arrays: StructureArrays, pairs: Pairs, symmetry: SymmetryMap) -> Redu
     )
 
 
-def _joined(reduced: Sequence[_Reduced], potential: Potential) -> Environments:
+def reduced_environments(reduced: Sequence[_Reduced], potential: Potential) -> Environments:
     """Join what the network sees: the representatives of all structures, then their images."""
     n_centres = sum(symmetry.n_orbits for _, symmetry, _ in reduced)
     centres, images = 0, n_centres

@@ -19,7 +19,8 @@ from ase_symcalc.nn.kernels.adjacency import Adjacency
 from ase_symcalc.nn.kernels.contraction import convolve
 from ase_symcalc.nn.kernels.paths import PathTable
 from ase_symcalc.nn.linear import Linear, SpeciesLinear
-from ase_symcalc.nn.product import ProductTable, contract
+from ase_symcalc.nn.product import contract
+from ase_symcalc.nn.product_table import ProductTable
 from ase_symcalc.nn.radial import RadialNetwork
 
 

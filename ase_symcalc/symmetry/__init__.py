@@ -9,6 +9,11 @@ from ase_symcalc.symmetry.groups import SO3 as SO3
 from ase_symcalc.symmetry.groups import Group as Group
 from ase_symcalc.symmetry.groups import point_group as point_group
 from ase_symcalc.symmetry.groups import site_group as site_group
+from ase_symcalc.symmetry.memory import SymmetryMemory as SymmetryMemory
+from ase_symcalc.symmetry.operations import Operations as Operations
+from ase_symcalc.symmetry.operations import find_operations as find_operations
+from ase_symcalc.symmetry.orbits import SymmetryMap as SymmetryMap
+from ase_symcalc.symmetry.orbits import find_symmetry as find_symmetry
 from ase_symcalc.symmetry.representations import Representation as Representation
 from ase_symcalc.symmetry.representations import Scalar as Scalar
 from ase_symcalc.symmetry.representations import V as V

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,10 @@ from jaxtyping import Bool, Float64, Int64
 from ase_symcalc.symmetry.expand import Rotations
 from ase_symcalc.symmetry.operations import Operations, find_operations
 from ase_symcalc.symmetry.sites import Box
+
+EDGES = (1.0, 0.2, 0.04)  # of the tolerance, tried in turn
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,15 +168,27 @@ def find_symmetry(
 ) -> SymmetryMap | None:
     """Symmetry of a structure; arguments as for `operations.find_operations`.
 
-    None if no atom is another's image, or if operations hold at the edge of the tolerance
-    only.
+    Where operations hold at the edge of the tolerance only, those that hold within less are
+    looked for. None if no atom is another's image; or, with a line in the log, if the search
+    failed.
     """
-    found = find_operations(positions, cell, pbc, atomic_numbers, tolerance, proper=proper)
-    if found is None or len(found.images) * found.n_translations == 1:
-        return None
-    symmetry = SymmetryMap.of(found, positions)
-    useful = symmetry.n_orbits < len(positions) and symmetry.holds(positions, cell, tolerance)
-    return symmetry if useful else None
+    for edge in EDGES:
+        found = find_operations(
+            positions, cell, pbc, atomic_numbers, tolerance * edge, proper=proper
+        )
+        if found is None:
+            continue
+        if len(found.images) * found.n_translations == 1:
+            return None
+        symmetry = SymmetryMap.of(found, positions)
+        if symmetry.holds(positions, cell, tolerance):
+            return symmetry if symmetry.n_orbits < len(positions) else None
+    log.info(
+        "symmetry is not used: two atoms stand almost at one place, the cell is very large, or "
+        "operations hold at the edge of %g Å only",
+        tolerance,
+    )
+    return None
 
 
 def _apply(rows: np.ndarray, matrices: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,7 +34,7 @@ class Path:
         return tuple(sorted({(m1, m3) for m1, _, m3, _ in self.terms}))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PathTable:
     """All paths from ``irreps_x ⊗ Y_0..lmax`` into a set of output irreps.
 
@@ -55,6 +56,7 @@ class PathTable:
     paths: tuple[Path, ...]
 
     @classmethod
+    @functools.cache  # kernels are compiled once for each table, known by its identity
     def build(cls, irreps_x: Irreps, irreps_sh: Irreps, targets: Irreps) -> PathTable:
         """Couple every input block with every harmonic into every irrep of ``targets``.
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from ase_symcalc.nn.kernels.builder import KernelBuilder
 from ase_symcalc.nn.kernels.machine import compile_kernel
 from ase_symcalc.nn.kernels.threads import run_in_parts
-from ase_symcalc.nn.product import ProductTable
+from ase_symcalc.nn.product_table import ProductTable
 
 _INDICES = ("species",)
 _REALS = ("features", "weights", "out", "gradient", "d_features")

@@ -110,7 +110,8 @@ class _Settings:
             raise ValueError("another number of products or readouts than of layers")
         blocks = [self._block(module) for module in interactions]
         harmonics = self.root.child("spherical_harmonics").irreps("irreps_out")
-        if harmonics.lmax > LARGEST_L or harmonics != Irreps.spherical_harmonics(harmonics.lmax):
+        lmax = max((ir.l for _, ir in harmonics), default=0)  # e3nn's own lists every copy
+        if lmax > LARGEST_L or harmonics != Irreps.spherical_harmonics(lmax):
             raise ValueError(f"the spherical harmonics {harmonics}")
         orders = [p.children("symmetric_contractions.contractions")[0] for p in products]
         transform, repulsion = self._radial()
@@ -118,7 +119,7 @@ class _Settings:
             elements=self._elements(),
             cutoff=float(self.tensors.take("r_max")),
             hidden_irreps=str(products[0].child("linear").irreps("irreps_out")),
-            sh_lmax=harmonics.lmax,
+            sh_lmax=lmax,
             correlation=tuple(int(order.get("correlation")) for order in orders),
             residual=tuple(residual for residual, _ in blocks),
             density=tuple(density for _, density in blocks),

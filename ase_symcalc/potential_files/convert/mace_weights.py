@@ -18,7 +18,7 @@ from ase_symcalc.nn.activation import SILU_GAIN
 from ase_symcalc.nn.interaction import natural_irreps
 from ase_symcalc.nn.kernels.paths import PathTable
 from ase_symcalc.nn.layout import blocks
-from ase_symcalc.nn.product import ProductTable
+from ase_symcalc.nn.product_table import ProductTable
 from ase_symcalc.potential_files.convert.e3nn_weights import (
     Matrices,
     Tensors,

@@ -130,8 +130,9 @@ def test_forces_and_stress_are_derivatives_of_the_energy(model, compound):
     assert prediction.stress[0, 0, 1].item() == pytest.approx(slope, rel=1e-5, abs=1e-7)
 
 
-def test_second_derivatives_are_symmetric(compound):
-    model = build_model(EVERYTHING, seed=1).double()
+@pytest.mark.parametrize("trained", [True, False])
+def test_second_derivatives_are_symmetric(compound, trained):
+    model = build_model(EVERYTHING, seed=1).double().requires_grad_(trained)
     second = hessian(model, build_graph(compound, model.cutoff)).reshape(12, 12)
     assert second.abs().max() > 1e-3
     torch.testing.assert_close(second, second.T, rtol=1e-9, atol=1e-11)

@@ -5,7 +5,8 @@ import torch
 from e3nn.o3 import Irreps
 
 from ase_symcalc.nn.kernels import polynomial
-from ase_symcalc.nn.product import ProductTable, contract
+from ase_symcalc.nn.product import contract, plain_contract
+from ase_symcalc.nn.product_table import ProductTable
 
 
 @pytest.mark.parametrize("correlation", [1, 2, 3])
@@ -16,7 +17,7 @@ def test_values_and_gradient_are_those_of_the_plain_contraction(correlation, n_c
     features = torch.randn(7, 9 * n_channels, dtype=dtype, requires_grad=True)
     weights = torch.randn(3, table.n_paths, n_channels, dtype=dtype)
     species = torch.tensor([0, 2, 2, 1, 0, 0, 2])
-    plain = contract(table, features, weights, species)
+    plain = plain_contract(table, features, weights, species)
     seed = torch.randn_like(plain)
     (expected,) = torch.autograd.grad(plain, features, seed)
     x = features.detach()
@@ -35,3 +36,16 @@ def test_no_atoms_are_fine():
     empty = torch.zeros(0, 4)
     species = torch.zeros(0, dtype=torch.int64)
     assert polynomial.values(table, empty, torch.ones(1, 2, 4), species).shape == (0, 4)
+
+
+def test_the_compiled_contraction_has_second_derivatives():
+    table = ProductTable.build(Irreps("0e+1o"), Irreps("0e+1o"), 3)
+    features = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(2, table.n_paths, 1, dtype=torch.float64)
+    species = torch.tensor([1, 0])
+
+    def f(x):
+        return contract(table, x, weights, species)
+
+    assert torch.autograd.gradcheck(f, features)
+    assert torch.autograd.gradgradcheck(f, features)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ase_symcalc.nn.angular import edge_harmonics
-from ase_symcalc.nn.product import ProductTable, contract
+from ase_symcalc.nn.product import contract
+from ase_symcalc.nn.product_table import ProductTable
 
 CHANNELS = 3
 NATURAL = Irreps("0e+1o+2e")

@@ -40,9 +40,7 @@ def test_crystals_have_the_operations_and_orbits_that_spglib_finds(system):
         numbers.add(expected.number)
         assert count(atoms) == len(expected.rotations), number
         orbits = len(set(expected.equivalent_atoms.tolist()))
-        found = find_symmetry(
-            atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, TOLERANCE
-        )
+        found = symmetry_of(atoms, TOLERANCE)
         assert (len(atoms) if found is None else found.n_orbits) == orbits, number
     # places of few images may have more symmetry than their group
     assert len(numbers) > 0.5 * len(symmetry_zoo.SYSTEMS[system])
@@ -140,19 +138,32 @@ def test_far_from_the_origin():
     assert count(atoms) == expected
 
 
-def test_atoms_on_top_of_each_other_are_left_to_others_with_a_line_in_the_log(caplog):
-    atoms = Atoms("Si2", [(0, 0, 0), (0, 0, 0.05)], cell=(5, 5, 5), pbc=True)
+@pytest.mark.parametrize(
+    "atoms",
+    [
+        Atoms("Si2", [(0, 0, 0), (0, 0, 0.05)], cell=(5, 5, 5), pbc=True),
+        Atoms("Si2", [(0, 0, 0), (0, 0, 2)], cell=(300, 300, 300), pbc=True),
+    ],
+    ids=["too close", "too large"],
+)
+def test_a_search_that_fails_says_so_in_the_log(atoms, caplog):
     with caplog.at_level(logging.INFO):
-        assert operations(atoms) is None
+        assert symmetry_of(atoms, TOLERANCE) is None
     assert len(caplog.messages) == 1
 
 
-def test_operations_at_the_edge_of_the_tolerance_are_not_used(caplog):
+@pytest.mark.parametrize("tolerance", [1e-3, 5e-3, 9e-3])
+def test_operations_at_the_edge_of_the_tolerance_are_left_out(tolerance):
     """Each step along the chain is within it, all of them together are not."""
     x = 2.0 * np.arange(8) + 0.004 * np.array([0, 1, 2, 3, 3, 2, 1, 0])
     atoms = Atoms("Si8", [(place, 0, 0) for place in x], cell=(16, 6, 7), pbc=True)
-    symmetry = find_symmetry(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, 5e-3)
-    assert symmetry is None or symmetry.holds(atoms.positions, atoms.cell.array, 5e-3)
+    found = symmetry_of(atoms, tolerance)
+    assert found.n_orbits == 4
+    assert found.holds(atoms.positions, atoms.cell.array, tolerance)
+
+
+def symmetry_of(atoms, tolerance):
+    return find_symmetry(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, tolerance)
 
 
 def test_nothing_is_written_to():
