@@ -5,7 +5,8 @@
 The reference is PBE at the level the potential was trained on, from the mlearn set (Y. Zuo et
 al., J. Phys. Chem. A 124, 731 (2020)): the cell of the unstrained frame; for Ni and Cu, whose
 unstrained frames are not at the minimum, that cell moved by the slope and curvature of the
-energies of their strained frames (-2.4 and -2.1 GPa).
+energies of their uniaxially strained frames (-2.4 and -2.1 GPa; C12 from their stresses).
+Against the unstrained cells, 3.508 and 3.6164 Å, the potential is at +0.42 and +0.52 %.
 """
 
 import argparse
