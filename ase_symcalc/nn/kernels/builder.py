@@ -134,6 +134,11 @@ class KernelBuilder:
         )
         return self.b.call(intrinsic, [a, b, c])
 
+    def accumulate(self, sums: ir.Value, slot: int, a: ir.Value, b: ir.Value) -> None:
+        """Add ``a * b`` to one vector of a buffer."""
+        place = self.at(sums, self.index(slot))
+        self.b.store(self.fma(a, b, self.b.load(place)), place)
+
     def horizontal(self, v: ir.Value, width: int) -> ir.Value:
         """Sum of a vector's elements, halving it each time."""
         while width > 1:

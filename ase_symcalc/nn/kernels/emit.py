@@ -209,10 +209,6 @@ class _Emitter(KernelBuilder):
             total = self.fma(self.splat(ys[path.l2**2 + m2], width), value, total)
         return total
 
-    def accumulate(self, sums: ir.Value, slot: int, a: ir.Value, b: ir.Value) -> None:
-        place = self.at(sums, self.index(slot))
-        self.b.store(self.fma(a, b, self.b.load(place)), place)
-
     def matrix_buffer(self) -> ir.Value:
         """Room for M[m1, m3] = Σ_m2 C[m1, m2, m3] y[m2] of all paths."""
         self.slots: dict[tuple[int, tuple[int, int]], int] = {}

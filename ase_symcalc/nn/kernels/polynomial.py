@@ -181,7 +181,3 @@ class _Polynomials(KernelBuilder):
 
     def plus(self, a: ir.Value | None, b: ir.Value) -> ir.Value:
         return b if a is None else self.b.fadd(a, b)
-
-    def accumulate(self, sums: ir.Value, slot: int, a: ir.Value, b: ir.Value) -> None:
-        place = self.at(sums, self.index(slot))
-        self.b.store(self.fma(a, b, self.b.load(place)), place)
