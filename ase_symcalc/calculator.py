@@ -57,9 +57,9 @@ class Evaluation:
     n_operations: int
     """Symmetry operations used; 1 is the identity alone."""
     n_edges: int
-    """Pairs of atoms evaluated."""
+    """Pairs of atoms evaluated, by all members of a committee together."""
     n_edges_full: int
-    """Pairs of atoms within the cutoff."""
+    """Pairs of atoms within the cutoff, counted likewise."""
     list_rebuilt: bool
     """False if an older neighbour list was still valid."""
     seconds: Mapping[str, float]
@@ -228,8 +228,8 @@ class SymCalc(Calculator):
                 n_atoms=len(atoms),
                 n_orbits=symmetry.n_orbits if symmetry else len(atoms),
                 n_operations=symmetry.n_operations if symmetry else 1,
-                n_edges=len(symmetry.edges(pairs.centre) if symmetry else pairs.centre),
-                n_edges_full=len(pairs.centre),
+                n_edges=hop.n_edges,
+                n_edges_full=hop.n_edges_full,
                 list_rebuilt=self._skin_list.rebuilt,
                 seconds=hop.seconds,
             )
@@ -384,9 +384,7 @@ class SymCalc(Calculator):
 
     def _pairs(self, arrays: StructureArrays, hop: Hops) -> Pairs:
         with hop("neighbour_pairs"):
-            pairs = self._skin_list.pairs(arrays)
-            check_separation(arrays, pairs)
-        return pairs
+            return self._skin_list.candidates(arrays)
 
     def _symmetry(self, arrays: StructureArrays, hop: Hops) -> SymmetryMap | None:
         with hop("recall"):
@@ -398,8 +396,10 @@ class SymCalc(Calculator):
     def _about(self, atoms: Atoms | None) -> Iterator[tuple[StructureArrays, Pairs]]:
         """Give a structure and its pairs, where derivatives can be taken and errors are ASE's."""
         with self._lock, _as_ase_errors(), undisturbed():
-            arrays = self._arrays(self._given(atoms), hop := Hops())
-            yield arrays, self._pairs(arrays, hop)
+            arrays = self._arrays(self._given(atoms), Hops())
+            pairs = self._skin_list.pairs(arrays)
+            check_separation(arrays, pairs)
+            yield arrays, pairs
 
 
 @contextmanager

@@ -67,6 +67,13 @@ def add_parser(subparsers: Any) -> None:
         type=_symmetry,
         help="symmetry the calculator may use: auto, off, or a tolerance in Å (default: auto)",
     )
+    parser.add_argument(
+        "--symprec",
+        type=float,
+        metavar="Å",
+        help="first make exact the space group that a crystal has within this tolerance, such as "
+        "1e-3 for a file with four digits (default: take the structure as it is)",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run, **DEFAULTS)
@@ -79,17 +86,22 @@ def run(args: argparse.Namespace) -> int:
     from ase_symcalc.apps.relax import relax
     from ase_symcalc.apps.relax_plot import plot_relaxation
     from ase_symcalc.calculator import SymCalc
-    from ase_symcalc.cli.relax_report import ProgressLine, print_json, print_summary
+    from ase_symcalc.cli.relax_report import ProgressLine, in_words, print_json, print_summary
     from ase_symcalc.cli.structure_files import last_image
     from ase_symcalc.potential_files import load_potential
+    from ase_symcalc.symmetry.idealise import idealise
 
     atoms, n_images = last_image(args.file)
     _settle_outputs(args, atoms)
+    ideal = None if args.symprec is None else idealise(atoms, args.symprec)
+    atoms = ideal.atoms if ideal else atoms
     potential = load_potential(args.potential, dtype=args.dtype)
     atoms.calc = SymCalc(potential, dtype=args.dtype, symmetry=args.symmetry)
     with ProgressLine(quiet=args.quiet) as progress:
         if n_images > 1:
             progress.say(f"{args.file} holds {n_images} structures; relaxing the last")
+        if ideal:
+            progress.say(f"idealised within {args.symprec:g} Å: {in_words(ideal)}")
         try:
             result = relax(
                 atoms,
@@ -107,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         plot_relaxation(result, args.plot, title=f"{args.file.name}, {potential.card.name}")
     if args.json:
-        print_json(args, result, potential.card)
+        print_json(args, result, potential.card, ideal)
     elif not args.quiet:
         print_summary(args, result, potential.card)
     if not result.converged:

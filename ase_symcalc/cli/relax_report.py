@@ -17,6 +17,7 @@ from rich.text import Text
 from ase_symcalc.apps.relax import Lattice, RelaxResult, RelaxStep
 from ase_symcalc.cli.console import output
 from ase_symcalc.potential_files import PotentialCard
+from ase_symcalc.symmetry.idealise import Idealised
 
 
 class ProgressLine:
@@ -81,7 +82,18 @@ def print_summary(args: argparse.Namespace, result: RelaxResult, card: Potential
         console.print(line, markup=False, soft_wrap=True)
 
 
-def print_json(args: argparse.Namespace, result: RelaxResult, card: PotentialCard) -> None:
+def in_words(ideal: Idealised) -> str:
+    """Say what was done to a structure before it was relaxed."""
+    return (
+        f"{ideal.space_group}; atoms moved by up to {ideal.atoms_moved:.2g} Å, cell vectors by up "
+        f"to {ideal.cell_moved:.2g} Å; free are {ideal.free_strains} of 6 strains and "
+        f"{ideal.free_coordinates} coordinates of atoms"
+    )
+
+
+def print_json(
+    args: argparse.Namespace, result: RelaxResult, card: PotentialCard, ideal: Idealised | None
+) -> None:
     """On stdout: the summary, its units in the names."""
     stress = result.max_stress
     summary = {
@@ -92,6 +104,12 @@ def print_json(args: argparse.Namespace, result: RelaxResult, card: PotentialCar
         "energy_eV": _ends(result.energies),
         "fmax_eV_per_angstrom": _ends(result.fmax),
         "max_stress_GPa": None if stress is None else _ends(stress),
+        "idealised": ideal
+        and {
+            "space_group": ideal.space_group,
+            "atoms_moved_angstrom": ideal.atoms_moved,
+            "cell_moved_angstrom": ideal.cell_moved,
+        },
         "lattice": {"before": _as_dict(result.initial), "after": _as_dict(result.final)},
         "structure": str(args.out),
         "trajectory": str(args.trajectory),

@@ -79,15 +79,13 @@ class Committee:
         hop: Hops,
         symmetry: SymmetryMap | None = None,
     ) -> list[StructureResult]:
-        """Ask every member about a structure that has these pairs within `cutoff`.
+        """Ask every member about a structure that has these pairs within `cutoff` at least.
 
         Its symmetry, if there is some, is used; no mirrors may be in it if a member is
         `handed`.
         """
         return [
-            evaluate_arrays(
-                arrays, _within(pairs, arrays, member), member, derivatives, hop, symmetry
-            )
+            evaluate_arrays(arrays, pairs, member, derivatives, hop, symmetry)
             for member in self.members
         ]
 
@@ -170,8 +168,6 @@ def _addresses(members: Sequence[Potential]) -> tuple[str, ...]:
 
 def _within(pairs: Pairs, arrays: StructureArrays, member: Potential) -> Pairs:
     """Pairs within the cutoff of one member."""
-    if pairs.cutoff == member.model.cutoff:
-        return pairs
     return pairs_within(pairs, arrays.positions, arrays.cell, member.model.cutoff)
 
 

@@ -6,22 +6,23 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 from ase import Atoms
 
 from ase_symcalc.errors import InputError, UnsupportedElementError
 from ase_symcalc.evaluation.context import undisturbed
 from ase_symcalc.evaluation.hops import Hops
 from ase_symcalc.evaluation.reduced import evaluate_reduced
-from ase_symcalc.evaluation.result import StructureResult, to_results
-from ase_symcalc.graph import join_graphs
+from ase_symcalc.evaluation.result import StructureResult, to_result
+from ase_symcalc.inference import Surroundings, network_of
+from ase_symcalc.inference.pair_list import edges_within, to_atoms
 from ase_symcalc.potential_files import Potential, list_potentials, load_potential
-from ase_symcalc.response import predict
 from ase_symcalc.structures import (
+    TOO_CLOSE,
     Pairs,
     StructureArrays,
     check_separation,
     from_ase,
-    graph_from_pairs,
     neighbour_pairs,
 )
 from ase_symcalc.structures.from_ase import symbol_of
@@ -110,9 +111,16 @@ def evaluate_arrays(
     hop: Hops | None = None,
     symmetry: SymmetryMap | None = None,
 ) -> StructureResult:
-    """One structure whose pairs within the potential's cutoff are known already.
+    """One structure whose pairs within the potential's cutoff, or a longer one, are known already.
 
     So is its symmetry, if there is some to be used.
+
+    Raises
+    ------
+    InputError
+        If two atoms are on top of each other.
+    NumericalError
+        If the network returns NaN or infinity.
     """
     batch, hop = [(arrays, pairs)], hop or Hops()
     with undisturbed():
@@ -209,14 +217,41 @@ def _evaluate_batch(
 def _evaluate_all_atoms(
     batch: Sequence[Checked], potential: Potential, derivatives: bool, hop: Hops
 ) -> list[StructureResult]:
-    with hop("graph_from_pairs"):
-        graph = join_graphs(
-            [
-                graph_from_pairs(arrays, pairs, dtype=potential.dtype, device=potential.device)
-                for arrays, pairs in batch
-            ]
-        )
-    with hop("predict"):
-        prediction = predict(potential.model, graph, derivatives=derivatives)
-    with hop("to_results"):
-        return to_results(prediction, [arrays for arrays, _ in batch])
+    model = potential.model
+    with hop("surroundings"):
+        seen = _surroundings(batch, model.cutoff)
+        hop.count(len(seen.centre), len(seen.centre))
+    with hop("network"):
+        network = network_of(model, potential.dtype, potential.device)
+        energies, gradient = network(seen, derivatives=derivatives)
+    with hop("to_atoms"):
+        forces, shares = to_atoms(seen, gradient) if gradient is not None else (None, None)
+        results, start = [], 0
+        for arrays, _ in batch:
+            atoms = slice(start, start := start + len(arrays.atomic_numbers))
+            results.append(
+                to_result(
+                    arrays,
+                    energies[atoms].copy(),
+                    None if forces is None else forces[atoms].copy(),
+                    None if shares is None else shares[atoms],
+                )
+            )
+        return results
+
+
+def _surroundings(batch: Sequence[Checked], cutoff: float) -> Surroundings:
+    """Join the edges of structures, numbered through."""
+    parts, first = [], 0
+    for arrays, pairs in batch:
+        indices = (pairs.centre, pairs.neighbour, pairs.unit_shifts)
+        vectors, centre, neighbour = edges_within(indices, arrays.positions, arrays.cell, cutoff)
+        if vectors.size and (vectors**2).sum(axis=1).min() < TOO_CLOSE**2:
+            check_separation(arrays, pairs)
+        parts.append((vectors, centre + first, neighbour + first))
+        first += len(arrays.atomic_numbers)
+    numbers = [arrays.atomic_numbers for arrays, _ in batch]
+    if len(parts) == 1:
+        return Surroundings(*parts[0], numbers[0], first)
+    vectors, centre, neighbour = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Surroundings(vectors, centre, neighbour, np.concatenate(numbers), first)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from jaxtyping import Float64
 
 from ase_symcalc.evaluation.hops import Hops
-from ase_symcalc.evaluation.result import StructureResult, to_results
-from ase_symcalc.graph import Environments
+from ase_symcalc.evaluation.result import StructureResult, to_result
+from ase_symcalc.inference import Surroundings, network_of
 from ase_symcalc.potential_files import Potential
-from ase_symcalc.response import Prediction
-from ase_symcalc.response.derivatives import edge_gradient
-from ase_symcalc.structures import Pairs, StructureArrays
+from ase_symcalc.structures import TOO_CLOSE, Pairs, StructureArrays, check_separation
 from ase_symcalc.symmetry.expand import RotatedImages
 from ase_symcalc.symmetry.orbits import SymmetryMap
 from ase_symcalc.symmetry.reduce import ReducedEdges, unfold
@@ -27,24 +24,22 @@ def evaluate_reduced(
     hop: Hops,
 ) -> list[StructureResult]:
     """Evaluate structures together whose symmetry holds; results are those of all atoms."""
-    with hop("reduced_environments"):
+    model = potential.model
+    with hop("surroundings"):
         reduced = [
-            (arrays, symmetry, _edges(arrays, pairs, symmetry)) for arrays, pairs, symmetry in batch
+            (arrays, symmetry, _edges(arrays, pairs, symmetry, model.cutoff, hop))
+            for arrays, pairs, symmetry in batch
         ]
-        environments = reduced_environments(reduced, potential)
-    with hop("predict"), torch.set_grad_enabled(derivatives):
-        environments.edge_vectors.requires_grad_(derivatives)
-        energies = potential.model(environments)
-        gradient = None
-        if derivatives:
-            counts = np.concatenate([symmetry.multiplicity for _, symmetry, _ in reduced])
-            energy = (energies * torch.tensor(counts, device=energies.device)).sum()
-            gradient = edge_gradient(energy, environments, False).cpu().double().numpy()
+        seen = _surroundings(reduced)
+    with hop("network"):
+        network = network_of(model, potential.dtype, potential.device)
+        counts = [symmetry.multiplicity for _, symmetry, _ in reduced]
+        weights = np.concatenate(counts).astype(np.float64)
+        energies, gradient = network(seen, weights, derivatives=derivatives)
     with hop("unfold"):
-        values = energies.detach().cpu().numpy()
         results, orbit, edge = [], 0, 0
         for arrays, symmetry, edges in reduced:
-            part = values[orbit : (orbit := orbit + symmetry.n_orbits)]
+            part = energies[orbit : (orbit := orbit + symmetry.n_orbits)]
             slope = None
             if gradient is not None:
                 slope = gradient[edge : (edge := edge + len(edges.centre))]
@@ -55,41 +50,43 @@ def evaluate_reduced(
 _Reduced = tuple[StructureArrays, SymmetryMap, ReducedEdges]
 
 
-def _edges(arrays: StructureArrays, pairs: Pairs, symmetry: SymmetryMap) -> ReducedEdges:
-    return ReducedEdges.of(
-        symmetry, arrays.positions, arrays.cell, pairs.centre, pairs.neighbour, pairs.unit_shifts
-    )
+def _edges(
+    arrays: StructureArrays, pairs: Pairs, symmetry: SymmetryMap, cutoff: float, hop: Hops
+) -> ReducedEdges:
+    indices = (pairs.centre, pairs.neighbour, pairs.unit_shifts)
+    edges = ReducedEdges.of(symmetry, arrays.positions, arrays.cell, *indices, cutoff)
+    vectors = edges.vectors
+    if vectors.size and np.einsum("ei,ei->e", vectors, vectors).min() < TOO_CLOSE**2:
+        check_separation(arrays, pairs)
+    degrees = np.bincount(edges.centre, minlength=symmetry.n_orbits)
+    hop.count(len(edges.centre), int(degrees @ symmetry.multiplicity))
+    return edges
 
 
-def reduced_environments(reduced: Sequence[_Reduced], potential: Potential) -> Environments:
+def _surroundings(reduced: Sequence[_Reduced]) -> Surroundings:
     """Join what the network sees: the representatives of all structures, then their images."""
     n_centres = sum(symmetry.n_orbits for _, symmetry, _ in reduced)
     centres, images = 0, n_centres
     centre, row, copied, parts, numbers, more = [], [], [], [], [], []
     for arrays, symmetry, edges in reduced:
-        n = symmetry.n_orbits
-        n_images = len(edges.row_orbit) - n
-        rows = np.concatenate([np.arange(n) + centres, np.arange(n_images) + images])
+        n, n_rows = symmetry.n_orbits, len(edges.row_orbit)
+        source = edges.row_orbit[n:]
         centre.append(edges.centre + centres)
-        row.append(rows[edges.row])
-        copied.append(edges.row_orbit[n:] + centres)
-        operation = torch.tensor(edges.row_operation[n:], device=potential.device)
-        parts.append((symmetry.rotations, operation))
+        # representatives come first, images behind those of all structures
+        row.append(edges.row + np.where(edges.row < n, centres, images - n))
+        copied.append(source + centres)
+        parts.append((symmetry.rotations, edges.row_operation[n:]))
         species = arrays.atomic_numbers[symmetry.representatives]
         numbers.append(species)
-        more.append(species[edges.row_orbit[n:]])
-        centres, images = centres + n, images + n_images
-
-    def tensor(arrays: list[np.ndarray]) -> torch.Tensor:
-        return torch.tensor(np.concatenate(arrays), device=potential.device)
-
-    return Environments(
-        edge_vectors=tensor([edges.vectors for *_, edges in reduced]).to(potential.dtype),
-        centre=tensor(centre),
-        neighbour=tensor(row),
-        atomic_numbers=tensor(numbers + more),
+        more.append(species[source])
+        centres, images = centres + n, images + n_rows - n
+    return Surroundings(
+        edge_vectors=np.concatenate([edges.vectors for *_, edges in reduced]),
+        centre=np.concatenate(centre),
+        neighbour=np.concatenate(row),
+        atomic_numbers=np.concatenate(numbers + more),
         n_centres=n_centres,
-        expand=RotatedImages(tensor(copied), parts),
+        images=RotatedImages(np.concatenate(copied), parts),
     )
 
 
@@ -100,16 +97,7 @@ def _result(
     energies: Float64[np.ndarray, "n_orbits"],
     gradient: Float64[np.ndarray, "n_edges 3"] | None,
 ) -> StructureResult:
-    atomic_energies = torch.tensor(energies[symmetry.orbit])
-    prediction = Prediction(atomic_energies.sum()[None], atomic_energies)
-    if gradient is not None:
-        forces, shares = unfold(symmetry, edges, gradient)
-        stresses = torch.tensor(shares / (arrays.volume or np.nan))
-        prediction = Prediction(
-            prediction.energy,
-            atomic_energies,
-            torch.tensor(forces),
-            stresses.sum(dim=0, keepdim=True),
-            stresses,
-        )
-    return to_results(prediction, [arrays])[0]
+    atomic_energies = energies[symmetry.orbit]
+    if gradient is None:
+        return to_result(arrays, atomic_energies)
+    return to_result(arrays, atomic_energies, *unfold(symmetry, edges, gradient))

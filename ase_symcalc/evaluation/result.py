@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
-from torch import Tensor
 
 from ase_symcalc.errors import NumericalError
-from ase_symcalc.response import Prediction
 from ase_symcalc.structures import StructureArrays
 
 
@@ -30,42 +27,37 @@ class StructureResult:
     """eV/Å³, each atom's share, sums to `stress`"""
 
 
-def to_results(
-    prediction: Prediction, structures: Sequence[StructureArrays]
-) -> list[StructureResult]:
-    """Split the prediction for a batch into one result per structure, in order.
+def to_result(
+    arrays: StructureArrays,
+    atomic_energies: Float64[np.ndarray, "n_atoms"],
+    forces: Float64[np.ndarray, "n_atoms 3"] | None = None,
+    shares: Float64[np.ndarray, "n_atoms 3 3"] | None = None,
+) -> StructureResult:
+    """Make a result of what belongs to the atoms of one structure.
+
+    Parameters
+    ----------
+    arrays : StructureArrays
+    atomic_energies : (n_atoms,) array, eV
+    forces : (n_atoms, 3) array, eV/Å, optional
+    shares : (n_atoms, 3, 3) array, eV, optional
+        Of ∂E/∂ε.
 
     Raises
     ------
     NumericalError
-        If anything in a result is not finite.
+        If anything in it is not finite.
     """
-    energies, per_atom = _numbers(prediction.energy), _numbers(prediction.atomic_energies)
-    forces, stress, stresses = (
-        None if values is None else _numbers(values)
-        for values in (prediction.forces, prediction.stress, prediction.stresses)
-    )
-    results, start = [], 0
-    for index, arrays in enumerate(structures):
-        atoms = slice(start, start := start + len(arrays.atomic_numbers))
-        result = StructureResult(float(energies[index]), per_atom[atoms].copy())
-        if forces is not None:
-            result = replace(result, forces=forces[atoms].copy())
-        if stress is not None and stresses is not None and arrays.volume is not None:
-            whole, shares = stress[index].copy(), stresses[atoms].copy()
-            result = replace(result, stress=whole, stresses=shares)
-        _check_finite(result)
-        results.append(result)
-    return results
+    stress = stresses = None
+    if shares is not None and arrays.volume is not None:
+        stresses = shares / arrays.volume
+        stress = stresses.sum(axis=0)
+    _check_finite(atomic_energies=atomic_energies, forces=forces, stresses=shares)
+    return StructureResult(float(atomic_energies.sum()), atomic_energies, forces, stress, stresses)
 
 
-def _numbers(values: Tensor) -> Float64[np.ndarray, "..."]:
-    return values.detach().cpu().double().numpy()
-
-
-def _check_finite(result: StructureResult) -> None:
-    for name in ("atomic_energies", "forces", "stresses"):
-        values = getattr(result, name)
+def _check_finite(**named: np.ndarray | None) -> None:
+    for name, values in named.items():
         if values is None or np.isfinite(values).all():
             continue
         atom = int(np.argwhere(~np.isfinite(values))[0, 0])

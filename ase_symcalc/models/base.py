@@ -1,7 +1,7 @@
 """What every network promises."""
 
 import abc
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -46,6 +46,15 @@ class AbstractEnergyModel(torch.nn.Module, abc.ABC):
     @abc.abstractmethod
     def irreps(self) -> str:
         """Irreps of `node_features`, scalars first."""
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "AbstractEnergyModel":
+        """Leave reference energies in float64: a change of dtype would round thousands of eV."""
+        exact = self._buffers.get("reference_energies")
+        super()._apply(fn, recurse)
+        moved = self._buffers.get("reference_energies")
+        if exact is not None and moved is not None:
+            self._buffers["reference_energies"] = exact.to(moved.device)
+        return self
 
     @property
     def interaction_range(self) -> float:

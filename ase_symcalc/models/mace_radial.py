@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from ase_symcalc.models.mace_config import MACEConfig
@@ -113,26 +113,40 @@ class PairTabulated(TabulatedFunctions):
                 # float32 would place an edge within its short interval to four digits only
                 interval, basis = self.spline(lengths.double())
                 interval, basis = interval + kind * n_knots, basis.to(lengths.dtype)
-                return EdgeWeights(interval, basis, n_rows - 3, self._tables(self.spline, kinds))
+                return EdgeWeights(interval, basis, n_rows - 3, self.tables(self.spline, kinds))
         every = torch.arange(len(lengths), device=lengths.device)
         ones = torch.ones_like(lengths).unsqueeze(1)
         return EdgeWeights(every, ones, len(lengths), self.functions(lengths, both))
 
-    def _tables(self, spline: SplineInterpolation, kinds: Tensor) -> list[Tensor]:
+    def coefficients(self, kinds: Float64[Tensor, "n_kinds"]) -> list[Tensor]:
+        """Spline coefficients for each sum of radii, in float64, one after the other."""
+        if self.spline is None:
+            raise ValueError("expected radial functions with splines; these have none")
+        return _coefficients(copy.deepcopy(self.functions).double(), self.spline, kinds)
+
+    def tables(self, spline: SplineInterpolation, kinds: Tensor) -> list[Tensor]:
+        """Coefficients for each kind of pair in turn, given its sum of radii, in its dtype."""
         weights = [*self.functions.parameters(), self.functions.constants]
         trained = any(weight.requires_grad for weight in weights)
         state: list[object] = [kinds.tolist(), kinds.dtype, kinds.device]
         state += [(weight.data_ptr(), weight._version) for weight in weights]
         if trained or self._made[0] != state:
             functions = self.functions if trained else copy.deepcopy(self.functions).double()
-            dtype = next(functions.parameters()).dtype
-            points = spline.points.to(kinds.device, dtype).repeat(len(kinds))
-            values = functions(points, kinds.to(dtype).repeat_interleave(len(spline.points)))
-            tables = [_interpolate(spline, value, len(kinds)).to(kinds.dtype) for value in values]
+            tables = [table.to(kinds.dtype) for table in _coefficients(functions, spline, kinds)]
             if trained:
                 return tables
             self._made = (state, tables)
         return self._made[1]
+
+
+def _coefficients(
+    functions: RadialFunctions, spline: SplineInterpolation, kinds: Tensor
+) -> list[Float64[Tensor, "n_rows _"]]:
+    """Coefficients of every function, for one kind of pair after the other."""
+    dtype = next(functions.parameters()).dtype
+    points = spline.points.to(kinds.device, dtype).repeat(len(kinds))
+    values = functions(points, kinds.to(dtype).repeat_interleave(len(spline.points)))
+    return [_interpolate(spline, value, len(kinds)) for value in values]
 
 
 def _interpolate(spline: SplineInterpolation, values: Tensor, n_kinds: int) -> Tensor:
@@ -187,13 +201,19 @@ class PairRepulsion(torch.nn.Module):
         second: Int64[Tensor, "n_edges"],
     ) -> Float[Tensor, "n_edges"]:
         """Half the repulsion of each edge between these species, eV."""
-        reach = self.radii[first] + self.radii[second]
-        near = (lengths < reach).nonzero().squeeze(1)
-        r, reach, s_i, s_j = lengths[near], reach[near], first[near], second[near]
-        z_i, z_j = self.numbers[s_i], self.numbers[s_j]
-        *weights, prefactor, power = self.constants.unbind()
-        x = r * (z_i**power + z_j**power) / (prefactor * 0.529)
-        screening = torch.exp(-x.unsqueeze(1) * self.exponents) @ torch.stack(weights)
-        envelope = polynomial_cutoff(r, reach, self.envelope_power)
-        energy = 14.3996 * z_i * z_j / r * screening * envelope / 2
+        reach, inverse_length, strength = self.pair_tables()
+        near = (lengths < reach[first, second]).nonzero().squeeze(1)
+        r, s_i, s_j = lengths[near], first[near], second[near]
+        x = r * inverse_length[s_i, s_j]
+        screening = torch.exp(-x.unsqueeze(1) * self.exponents) @ self.constants[:4]
+        envelope = polynomial_cutoff(r, reach[s_i, s_j], self.envelope_power)
+        energy = strength[s_i, s_j] / r * screening * envelope / 2
         return torch.zeros_like(lengths).index_add(0, near, energy)
+
+    def pair_tables(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Reach (Å), 1/a (1/Å) and Z_i Z_j e²/(4πε0) (eV Å) of each pair of species."""
+        z = self.numbers
+        prefactor, power = self.constants[4], self.constants[5]
+        powers = z**power
+        inverse_length = (powers[:, None] + powers) / (prefactor * 0.529)
+        return self.radii[:, None] + self.radii, inverse_length, 14.3996 * z[:, None] * z

@@ -42,12 +42,19 @@ class Repulsion(torch.nn.Module):
         n_centres: int,
     ) -> Float[Tensor, "n_centres"]:
         """Half the repulsion of each centre's edges, eV."""
+        reach, inverse_length, strength = self.pair_tables()
         s_i, s_j = species[centre], species[neighbour]
-        reach = self.radii[s_i] + self.radii[s_j]
-        near = (lengths < reach).nonzero().squeeze(1)
-        r, reach, s_i, s_j = lengths[near], reach[near], s_i[near], s_j[near]
-        z_i, z_j = self.numbers[s_i], self.numbers[s_j]
-        x = r * ((z_i**0.23 + z_j**0.23) / (0.8854 * _BOHR))
+        near = (lengths < reach[s_i, s_j]).nonzero().squeeze(1)
+        r, s_i, s_j = lengths[near], s_i[near], s_j[near]
+        x = r * inverse_length[s_i, s_j]
         screening = (self.coefficients * torch.exp(-x.unsqueeze(1) * self.exponents)).sum(1)
-        energy = _COULOMB * z_i * z_j / r * screening * polynomial_cutoff(r, reach, 6)
+        envelope = polynomial_cutoff(r, reach[s_i, s_j], 6)
+        energy = strength[s_i, s_j] / r * screening * envelope
         return lengths.new_zeros(n_centres).index_add(0, centre[near], energy / 2)
+
+    def pair_tables(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Reach (Å), 1/a (1/Å) and Z_i Z_j e²/(4πε0) (eV Å) of each pair of species."""
+        z = self.numbers
+        powers = z**0.23
+        inverse_length = (powers[:, None] + powers) / (0.8854 * _BOHR)
+        return self.radii[:, None] + self.radii, inverse_length, _COULOMB * z[:, None] * z

@@ -51,7 +51,14 @@ class Gate(torch.nn.Module):
 
     Attributes
     ----------
-    irreps_in, irreps_out : Irreps
+    irreps_in, irreps_out, gated : Irreps
+        Before and after, and the part that is gated.
+    sizes : (int, int, int)
+        Even scalars, gates, odd scalars.
+    odd_first : bool
+        Whether odd scalars come before even ones afterwards.
+    even, odd, gates : str
+        Names of the activations.
     """
 
     def __init__(
@@ -67,19 +74,20 @@ class Gate(torch.nn.Module):
         self.irreps_out = (scalars + self.gated).simplify()
         inputs = Irreps(f"{n_even + n_gates}x0e+{n_odd}x0o").remove_zero_multiplicities()
         self.irreps_in = (inputs + self.gated).simplify()
+        self.even, self.odd, self.gates = even, odd, gates
         self._even, self._odd, self._gate = (ACTIVATIONS[name] for name in (even, odd, gates))
-        self._sizes = (n_even, n_gates, n_odd)
-        self._odd_first = scalars.simplify()[:1] == Irreps(f"{n_odd}x0o")
+        self.sizes = (n_even, n_gates, n_odd)
+        self.odd_first = scalars.simplify()[:1] == Irreps(f"{n_odd}x0o")
 
     def forward(self, features: Tensor) -> Tensor:
         """Apply the gates."""
-        n_even, n_gates, n_odd = self._sizes
+        n_even, n_gates, n_odd = self.sizes
         even, gates, odd, gated = features.split(
-            (n_even, n_gates, n_odd, features.shape[1] - sum(self._sizes)), dim=1
+            (n_even, n_gates, n_odd, features.shape[1] - sum(self.sizes)), dim=1
         )
         out = [self._even.function(even) * self._even.gain]
         if n_odd:
-            out.insert(0 if self._odd_first else 1, self._odd.function(odd) * self._odd.gain)
+            out.insert(0 if self.odd_first else 1, self._odd.function(odd) * self._odd.gain)
         gates = self._gate.function(gates) * self._gate.gain
         used = 0
         for block in blocks(self.gated):

@@ -21,13 +21,13 @@ def edge_harmonics(
         harmonics.append(directions * 3**0.5)
     for l in range(1, lmax):
         product = (harmonics[-1].unsqueeze(2) * directions.unsqueeze(1)).flatten(1)
-        harmonics.append(product @ _raising(l).to(product))
+        harmonics.append(product @ raising(l).to(product))
     return torch.cat(harmonics, dim=1)
 
 
 @functools.cache
 @torch.inference_mode(False)  # the matrix outlives whatever mode the caller is in
-def _raising(l: int) -> Tensor:
+def raising(l: int) -> Tensor:
     """Matrix (3(2l+1), 2l+3) from Y_l ⊗ n to Y_{l+1}."""
     matrix = wigner_3j(l, 1, l + 1, dtype=torch.float64).clone().flatten(0, 1)
     n = torch.nn.functional.normalize(torch.tensor([[0.3, -0.5, 0.8]], dtype=torch.float64), dim=1)

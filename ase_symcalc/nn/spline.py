@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ase_symcalc.nn.radial import cubic_splines
 
-_CROWDING = 0.3  # Å
+CROWDING = 0.3  # Å
 
 
 class SplineInterpolation:
@@ -37,13 +37,13 @@ class SplineInterpolation:
     def __init__(self, breaks: tuple[float, ...], n_intervals: int) -> None:
         ends = _coordinate(torch.tensor(breaks, dtype=torch.float64)).tolist()
         spacing = ends[-1] / n_intervals
-        self._pieces: list[tuple[float, float, int, int]] = []
+        self.pieces: list[tuple[float, float, int, int]] = []
         points, first = [], 0
         for start, stop in itertools.pairwise(ends):
             n = max(2, round((stop - start) / spacing))
             step = (stop - start) / n
-            self._pieces.append((start, step, n, first))
-            points.append(_CROWDING * torch.expm1(start + step * _conditions(n)))
+            self.pieces.append((start, step, n, first))
+            points.append(CROWDING * torch.expm1(start + step * _conditions(n)))
             first += n + 3
         self.points = torch.cat(points).clamp(0, breaks[-1])
         self.n_intervals = first - 3
@@ -53,7 +53,7 @@ class SplineInterpolation:
     ) -> Float64[Tensor, "n_knots n_functions"]:
         """Coefficients of the splines that take these values at `points`."""
         solved = []
-        for _, _, n, first in self._pieces:
+        for _, _, n, first in self.pieces:
             at = _conditions(n).to(values)
             interval = at.floor().clamp(0, n - 1)
             columns = interval.long().unsqueeze(1) + torch.arange(4, device=values.device)
@@ -67,8 +67,8 @@ class SplineInterpolation:
     ) -> tuple[Int64[Tensor, "n_edges"], Float[Tensor, "n_edges 4"]]:
         """First coefficient of each edge, and the four splines there."""
         s = _coordinate(lengths)
-        start, step, n, first = s.new_tensor(self._pieces[0]).unbind()
-        for piece in self._pieces[1:]:
+        start, step, n, first = s.new_tensor(self.pieces[0]).unbind()
+        for piece in self.pieces[1:]:
             beyond = s.detach() >= piece[0]
             start, step, n, first = (
                 torch.where(beyond, new, old)
@@ -80,7 +80,7 @@ class SplineInterpolation:
 
 
 def _coordinate(lengths: Tensor) -> Tensor:
-    return torch.log1p(lengths / _CROWDING)
+    return torch.log1p(lengths / CROWDING)
 
 
 def _conditions(n: int) -> Tensor:

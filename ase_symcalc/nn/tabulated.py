@@ -57,11 +57,14 @@ class TabulatedFunctions(torch.nn.Module):
             every = torch.arange(len(lengths), device=lengths.device)
             basis = torch.ones_like(lengths).unsqueeze(1)
             return EdgeWeights(every, basis, len(lengths), self.functions(lengths))
-        interval, basis = self.spline(lengths)
-        tables = self._tables(self.spline, lengths)
+        # float32 would place an edge within its short interval to four digits only
+        interval, basis = self.spline(lengths.double())
+        basis = basis.to(lengths.dtype)
+        tables = self.tables(self.spline, lengths)
         return EdgeWeights(interval, basis, self.spline.n_intervals, tables)
 
-    def _tables(self, spline: SplineInterpolation, like: Tensor) -> list[Tensor]:
+    def tables(self, spline: SplineInterpolation, like: Tensor) -> list[Tensor]:
+        """Coefficients of all layers' splines, in the dtype and place of ``like``."""
         weights = list(self.functions.parameters())
         trained = any(weight.requires_grad for weight in weights)
         versions = [(weight.data_ptr(), weight._version) for weight in weights]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -131,6 +132,15 @@ def symbol_of(number: int) -> str:
 
 def _independent(vectors: np.ndarray) -> bool:
     """Whether no vector is zero and none lies in the span of the others."""
+    if len(vectors) == 3:  # σ1 σ2 <= 3/2 for unit vectors, so σ3 >= 2/3 of the determinant
+        a, b, c = vectors.tolist()
+        enclosed = abs(
+            a[0] * (b[1] * c[2] - b[2] * c[1])
+            + a[1] * (b[2] * c[0] - b[0] * c[2])
+            + a[2] * (b[0] * c[1] - b[1] * c[0])
+        )
+        if enclosed > 1.5 * LEAST_INDEPENDENT * math.hypot(*a) * math.hypot(*b) * math.hypot(*c):
+            return True
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not lengths.all():
         return False

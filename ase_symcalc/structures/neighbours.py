@@ -25,6 +25,7 @@ from ase_symcalc.structures.from_ase import (
 )
 
 MOST_BINS = 1e7  # of the search box; 80 MB inside matscipy
+TOO_CLOSE = 0.1  # Å
 ROUNDING = 1e-14  # a generous bound on the relative rounding of a few additions
 
 
@@ -121,7 +122,7 @@ def pairs_within(
     return Pairs(pairs.centre[keep], pairs.neighbour[keep], pairs.unit_shifts[keep], cutoff)
 
 
-def check_separation(arrays: StructureArrays, pairs: Pairs, minimum: float = 0.1) -> None:
+def check_separation(arrays: StructureArrays, pairs: Pairs, minimum: float = TOO_CLOSE) -> None:
     """Refuse a structure in which two atoms, images included, are closer than `minimum` (Å).
 
     Raises

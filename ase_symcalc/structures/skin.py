@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ase_symcalc.errors import InputError
@@ -62,6 +64,18 @@ class SkinList:
         InputError
             As `neighbour_pairs` does.
         """
+        return pairs_within(self.candidates(arrays), arrays.positions, arrays.cell, self.cutoff)
+
+    def candidates(self, arrays: StructureArrays) -> Pairs:
+        """All pairs of the structure within the cutoff, and some that are longer.
+
+        The same object as in the last call, unless there was a search.
+
+        Raises
+        ------
+        InputError
+            As `neighbour_pairs` does.
+        """
         wide = self._wide if self._still_covers(arrays) else None
         self.rebuilt = wide is None
         if wide is None:
@@ -75,7 +89,8 @@ class SkinList:
                 arrays.atomic_numbers.copy(),
             )
             self._wide = wide
-        return pairs_within(wide, arrays.positions, arrays.cell, self.cutoff)
+            self._inverse = np.linalg.pinv(arrays.cell[arrays.pbc])
+        return wide
 
     def _still_covers(self, new: StructureArrays) -> bool:
         old = self._origin
@@ -85,11 +100,15 @@ class SkinList:
             return False
         periodic = old.cell[old.pbc]
         # the identity across what does not repeat, where cell vectors mean nothing
-        deformation = np.eye(3) + np.linalg.pinv(periodic) @ (new.cell[old.pbc] - periodic)
+        change = self._inverse @ (new.cell[old.pbc] - periodic)
+        deformation = np.eye(3) + change
         motion = new.positions - old.positions @ deformation
         motion -= motion.mean(axis=0)
         furthest = np.sqrt((motion**2).sum(axis=1).max())
         rounding = ROUNDING * (np.abs(new.positions).max() + self.cutoff)
-        smallest = np.linalg.svd(deformation, compute_uv=False).min()
         needed = self.cutoff + 2 * furthest + rounding
-        return bool(needed <= smallest * (self.cutoff + self.skin))
+        reach = self.cutoff + self.skin
+        # no singular value is further from one than the size of the change
+        if needed <= (1 - math.hypot(*change.flat)) * reach:
+            return True
+        return bool(needed <= np.linalg.svd(deformation, compute_uv=False).min() * reach)

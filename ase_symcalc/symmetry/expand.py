@@ -24,6 +24,7 @@ class Rotations:
     def __init__(self, matrices: Float64[np.ndarray, "k 3 3"]) -> None:
         self.matrices = matrices
         self._wigner: dict[tuple[int, int, torch.dtype, torch.device], Tensor] = {}
+        self._arrays: dict[tuple[int, int], np.ndarray] = {}
 
     def wigner(self, l: int, p: int, like: Tensor) -> Float[Tensor, "k d d"]:
         """Representation of degree l and parity p, in dtype and place of ``like``."""
@@ -31,6 +32,14 @@ class Rotations:
         if key not in self._wigner:
             self._wigner[key] = wigner_matrices(torch.tensor(self.matrices), l, p).to(like)
         return self._wigner[key]
+
+    def wigner_array(self, l: int, p: int) -> Float64[np.ndarray, "k d d"]:
+        """Representation of degree l and parity p; shared, so it cannot be written to."""
+        if (l, p) not in self._arrays:
+            matrices = wigner_matrices(torch.tensor(self.matrices), l, p).numpy()
+            matrices.flags.writeable = False
+            self._arrays[l, p] = matrices
+        return self._arrays[l, p]
 
 
 class RotatedImages:
@@ -41,16 +50,16 @@ class RotatedImages:
 
     Parameters
     ----------
-    centre : (n_images,) tensor
+    centre : (n_images,) array
         The centre that each image is a copy of.
-    parts : sequence of (Rotations, (n,) tensor)
+    parts : sequence of (Rotations, (n,) array)
         Rotations, and which of them each image takes; concatenated, one for each image.
     """
 
     def __init__(
         self,
-        centre: Int64[Tensor, "n_images"],
-        parts: Sequence[tuple[Rotations, Int64[Tensor, "..."]]],
+        centre: Int64[np.ndarray, "n_images"],
+        parts: Sequence[tuple[Rotations, Int64[np.ndarray, "..."]]],
     ) -> None:
         self._centre, self._parts = centre, parts
 
@@ -58,16 +67,51 @@ class RotatedImages:
         """Turn (n_centres, dim) channel-last features into (n_centres + n_images, dim)."""
         if not len(self._centre):
             return features
-        copies = features.index_select(0, self._centre)
+        copies = features[torch.tensor(self._centre, device=features.device)]
+        parts = [(r, torch.tensor(k, device=features.device)) for r, k in self._parts]
         columns, start = [], 0
         for mul, l, p in _blocks(irreps):
             part = copies[:, start : (start := start + mul * (2 * l + 1))]
             if (l, p) != (0, 1):
-                matrices = [r.wigner(l, p, features).index_select(0, k) for r, k in self._parts]
+                matrices = [r.wigner(l, p, features)[k] for r, k in parts]
                 block = part.unflatten(1, (2 * l + 1, mul))
                 part = torch.bmm(torch.cat(matrices), block).flatten(1)
             columns.append(part)
         return torch.cat([features, torch.cat(columns, dim=1)])
+
+    def arrays(
+        self, degrees: Sequence[tuple[int, int]]
+    ) -> tuple[
+        Int64[np.ndarray, "n_images"],
+        Int64[np.ndarray, "n_images"],
+        dict[tuple[int, int], Float64[np.ndarray, "k d d"]],
+    ]:
+        """Give the same as data, for code that does the work itself.
+
+        Parameters
+        ----------
+        degrees : sequence of (int, int)
+            Degree l and parity p (1 or -1) of the features' irreps.
+
+        Returns
+        -------
+        centre : (n_images,) array
+            The centre that each image is a copy of; image i is row ``n_centres + i``.
+        operation : (n_images,) array
+            Which matrix turns it; those of all parts are numbered through.
+        matrices : dict of (n_operations, 2 l + 1, 2 l + 1) arrays
+            By ``(l, p)``. Features of an image are ``matrices[l, p][operation] @ block``, block
+            (2 l + 1, mul). Computed once for each `Rotations`.
+        """
+        sizes = [len(rotations.matrices) for rotations, _ in self._parts]
+        starts = np.cumsum([0, *sizes])
+        matrices = {}
+        for l, p in degrees:
+            arrays = [rotations.wigner_array(l, p) for rotations, _ in self._parts]
+            matrices[l, p] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        operations = [k + start for (_, k), start in zip(self._parts, starts[:-1], strict=True)]
+        operation = operations[0] if len(operations) == 1 else np.concatenate(operations)
+        return self._centre, operation, matrices
 
 
 def wigner_matrices(rotations: Float[Tensor, "k 3 3"], l: int, p: int) -> Float[Tensor, "k d d"]:

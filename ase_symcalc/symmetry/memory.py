@@ -34,8 +34,7 @@ class SymmetryMemory:
 
     def __init__(self, tolerance: float | None, *, proper: bool) -> None:
         self._tolerance, self._proper = tolerance, proper
-        self._pbc = np.zeros(3, dtype=bool)
-        self._atomic_numbers = np.zeros(0, dtype=np.int64)
+        self._species = b""
         self._known: SymmetryMap | None = None
         self._likely = self._in_vain = False
         self._most_distinct = 0
@@ -50,8 +49,9 @@ class SymmetryMemory:
         """Symmetry of a structure (Å) that spares some of its atoms, None if none is known."""
         if self._tolerance is None or len(positions) == 1:
             return None
-        if (self._pbc != pbc).any() or not np.array_equal(self._atomic_numbers, atomic_numbers):
-            self._pbc, self._atomic_numbers = pbc.copy(), atomic_numbers.copy()
+        species = pbc.tobytes() + atomic_numbers.tobytes()
+        if species != self._species:
+            self._species = species
             self._known, self._likely, self._most_distinct = None, True, len(positions)
         self._in_vain = False
         if self._known is not None and self._known.holds(positions, cell, self._tolerance):

@@ -21,24 +21,32 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from ase_symcalc.symmetry.orbits import SymmetryMap
+from ase_symcalc.symmetry.pairs import ReducedPairs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReducedEdges:
-    """Edges of the representatives, and the rows they lead to.
-
-    Rows are the representatives, in the order of the map, then those images of them that
-    edges lead to; images that differ by a translation are one row.
-    """
+    """Edges of the representatives, and the rows they lead to (see `ReducedPairs`)."""
 
     vectors: Float64[np.ndarray, "n_edges 3"]
     """Å"""
     centre: Int64[np.ndarray, "n_edges"]
     """Orbit of the representative"""
     row: Int64[np.ndarray, "n_edges"]
-    row_orbit: Int64[np.ndarray, "n_rows"]
-    row_operation: Int64[np.ndarray, "n_rows"]
-    """The rotation that turns the representative's surroundings into those of the row"""
+    pairs: ReducedPairs
+    """What the edges are picked from"""
+    kept: Int64[np.ndarray, "n_edges"] | None
+    """Which of the pairs are edges; None if all are"""
+
+    @property
+    def row_orbit(self) -> Int64[np.ndarray, "n_rows"]:
+        """Orbit of each row."""
+        return self.pairs.row_orbit
+
+    @property
+    def row_operation(self) -> Int64[np.ndarray, "n_rows"]:
+        """The rotation that turns the representative's surroundings into those of the row."""
+        return self.pairs.row_operation
 
     @classmethod
     def of(
@@ -49,8 +57,9 @@ class ReducedEdges:
         centre: Int64[np.ndarray, "n_edges_full"],
         neighbour: Int64[np.ndarray, "n_edges_full"],
         unit_shifts: Int64[np.ndarray, "n_edges_full 3"],
+        cutoff: float = np.inf,
     ) -> ReducedEdges:
-        """Pick from all edges of a structure, sorted by centre.
+        """Pick from all pairs of a structure, sorted by centre.
 
         Parameters
         ----------
@@ -59,23 +68,19 @@ class ReducedEdges:
         positions : (n_atoms, 3) array, Å
         cell : (3, 3) array, Å
         centre, neighbour, unit_shifts : arrays
-            As in `graph.AtomicGraph`.
+            As in `graph.AtomicGraph`. While they are the same objects from call to call, as
+            those of a neighbour list with a skin are, little is done again; rows then stay
+            the same too, also those that no edge within the cutoff leads to.
+        cutoff : float, Å
+            Longer pairs are left out.
         """
-        edges = symmetry.edges(centre)
-        i, j = centre[edges], neighbour[edges]
-        vectors = positions[j] - positions[i] + unit_shifts[edges] @ cell
-        n_orbits = symmetry.n_orbits
-        # rotation 0 is the identity, so the representatives themselves come first
-        kind = symmetry.operation[j] * n_orbits + symmetry.orbit[j]
-        needed = np.zeros(n_orbits * len(symmetry.rotations.matrices), dtype=bool)
-        needed[:n_orbits] = needed[kind] = True
-        row_operation, row_orbit = np.divmod(np.flatnonzero(needed), n_orbits)
+        pairs = symmetry.reduced_pairs(centre, neighbour, unit_shifts)
+        vectors = pairs.vectors(positions, cell)
+        if cutoff == np.inf:
+            return cls(vectors, pairs.centre, pairs.row, pairs, None)
+        kept = np.flatnonzero(np.einsum("ei,ei->e", vectors, vectors) < cutoff**2)
         return cls(
-            vectors=vectors,
-            centre=symmetry.orbit[i],
-            row=(np.cumsum(needed) - 1)[kind],
-            row_orbit=row_orbit,
-            row_operation=row_operation,
+            vectors.take(kept, axis=0), pairs.centre.take(kept), pairs.row.take(kept), pairs, kept
         )
 
 
@@ -97,28 +102,17 @@ def unfold(
     shares : (n_atoms, 3, 3) array, eV
         Divided by the volume, shares of the stress.
     """
-    n_orbits, rotations = symmetry.n_orbits, symmetry.rotations.matrices
-    virial = edges.vectors[:, :, None] * gradient[:, None, :]
-    half = (virial + virial.transpose(0, 2, 1)) / 4
-    values = np.concatenate([gradient, half.reshape(-1, 9)], axis=1)
-    of_centres = _sum_by(edges.centre, values, n_orbits)
-    of_rows = _sum_by(edges.row, values, len(edges.row_orbit))
-    turn = rotations[edges.row_operation]
-    pulled = (of_rows[:, None, :3] @ turn)[:, 0]
-    shared = turn.transpose(0, 2, 1) @ of_rows[:, 3:].reshape(-1, 3, 3) @ turn
-    back = np.concatenate([pulled, shared.reshape(-1, 9)], axis=1)
-    of_images = _sum_by(edges.row_orbit, back, n_orbits)
-
+    vectors, n_orbits = edges.vectors, symmetry.n_orbits
+    if edges.kept is not None:
+        both = np.zeros((2, len(edges.pairs.centre), 3))
+        both[0, edges.kept], both[1, edges.kept] = vectors, gradient
+        vectors, gradient = both
+    pulls, virials = edges.pairs.sums(vectors, gradient, n_orbits)
     counts = symmetry.multiplicity[:, None, None]
-    pulls = (of_centres - of_images)[:, :3, None] / counts
-    strains = (of_centres + of_images)[:, 3:, None] / counts
-    forces = (symmetry.vector_projectors @ pulls)[symmetry.orbit]
-    shares = (symmetry.tensor_projectors @ strains).reshape(-1, 3, 3)[symmetry.orbit]
-    turn = rotations[symmetry.operation]
-    return (turn @ forces)[:, :, 0], turn @ shares @ turn.transpose(0, 2, 1)
-
-
-def _sum_by(index: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
-    width = values.shape[1]
-    places = (index[:, None] * width + np.arange(width)).ravel()
-    return np.bincount(places, values.ravel(), size * width).reshape(size, width)
+    pulls = symmetry.vector_projectors @ (pulls[:, :, None] / counts)
+    strains = ((virials + virials.transpose(0, 2, 1)) / (4 * counts)).reshape(-1, 9, 1)
+    strains = (symmetry.tensor_projectors @ strains).reshape(-1, 3, 3)
+    turn, orbit = symmetry.site_turns, symmetry.site_orbits
+    forces = (turn @ pulls.take(orbit, axis=0))[:, :, 0]
+    shares = turn @ strains.take(orbit, axis=0) @ turn.transpose(0, 2, 1)
+    return forces.take(symmetry.site, axis=0), shares.take(symmetry.site, axis=0)

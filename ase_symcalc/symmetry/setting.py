@@ -42,6 +42,12 @@ class StandardSetting:
     """Wyckoff letters as this origin gives them"""
     site_symmetries: tuple[str, ...]
     """Hermann-Mauguin symbols, oriented"""
+    translates: Int64[np.ndarray, "n_atoms"]
+    """the same number for atoms that a primitive translation carries onto each other"""
+    transformation: Float64[np.ndarray, "3 3"]
+    """P in ``x_standard = P x + p`` for columns of fractional coordinates, unrounded"""
+    origin: Float64[np.ndarray, "3"]
+    """p"""
 
 
 def standard_setting(atoms: Atoms, tolerance: float = 1e-5) -> StandardSetting:
@@ -100,6 +106,9 @@ def find_setting(
         multiplicities=np.rint(np.bincount(orbits)[orbits] * cells).astype(np.int64),
         letters=tuple(found.wyckoffs),
         site_symmetries=tuple(found.site_symmetry_symbols),
+        translates=found.mapping_to_primitive.astype(np.int64),
+        transformation=found.transformation_matrix,
+        origin=found.origin_shift,
     )
 
 

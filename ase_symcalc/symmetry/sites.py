@@ -39,7 +39,7 @@ class Box:
 
     def shortest(self, differences: Float64[np.ndarray, "*n 3"]) -> Float64[np.ndarray, "*n 3"]:
         """Differences of coordinates, less the whole lattice vectors in them."""
-        return differences - np.round(differences) * np.array(self.pbc)
+        return differences - np.rint(differences) * self.pbc
 
     def lengths(self, differences: Float64[np.ndarray, "*n 3"]) -> Float64[np.ndarray, "*n"]:
         """Lengths of differences of coordinates, Å."""

@@ -22,10 +22,18 @@ def tolerance_of(setting: object) -> float | None:
     """
     if isinstance(setting, str) and setting in ("auto", "off"):
         return TIGHT if setting == "auto" else None
-    known = isinstance(setting, numbers.Real) and not isinstance(setting, bool)
-    if not known or not 0 < setting <= LOOSEST:  # type: ignore[operator]
-        raise InputError(
-            f"expected symmetry to be 'auto', 'off' or a tolerance above 0 and up to "
-            f"{LOOSEST} Å, got {setting!r}"
-        )
-    return float(setting)  # type: ignore[arg-type]
+    return checked(setting, "symmetry to be 'auto', 'off' or a tolerance")
+
+
+def checked(tolerance: object, expected: str = "a tolerance") -> float:
+    """Return a tolerance (Å) that has a meaning.
+
+    Raises
+    ------
+    InputError
+        If it is not a number above 0 and up to 0.1 Å; ``expected`` goes into the sentence.
+    """
+    known = isinstance(tolerance, numbers.Real) and not isinstance(tolerance, bool)
+    if not known or not 0 < tolerance <= LOOSEST:  # type: ignore[operator]
+        raise InputError(f"expected {expected} above 0 and up to {LOOSEST} Å, got {tolerance!r}")
+    return float(tolerance)  # type: ignore[arg-type]

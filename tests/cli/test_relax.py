@@ -8,12 +8,14 @@ import pytest
 from ase import Atoms
 from ase.build import fcc111
 from ase.io import read, write
+from ase.spacegroup import crystal as crystal_of
 from matplotlib.image import imread
 
 from ase_symcalc import SymCalc
 from ase_symcalc.apps import relax
 
 SMALL = ("--potential", "small")
+HEXAGONAL = (2.56, 2.56, 4.18, 90, 90, 120)
 
 
 @pytest.mark.parametrize("name", ["silicon.cif", "POSCAR", "silicon.vasp", "silicon.extxyz"])
@@ -105,6 +107,41 @@ def test_options_reach_the_relaxation(symcalc, crystal):
     before, after = summary["lattice"]["before"], summary["lattice"]["after"]
     assert before["lengths_angstrom"] == after["lengths_angstrom"]
     assert before["angles_degree"] == after["angles_degree"]
+
+
+def test_few_digits_are_idealised_first(symcalc):
+    hexagonal = crystal_of(["Cu"], [(1 / 3, 2 / 3, 1 / 4)], spacegroup=194, cellpar=HEXAGONAL)
+    few = hexagonal.copy()
+    few.set_scaled_positions(np.round(few.get_scaled_positions(), 4))
+    write("few.xyz", few)
+    _, _, err = symcalc("relax", "few.xyz", *SMALL, "--max-steps", "2", "--symprec", "1e-3")
+    assert "idealised within 0.001 Å: P6_3/mmc (194); atoms moved by up to 0.0001" in err
+    assert "free are 2 of 6 strains and 0 coordinates of atoms" in err
+    assert "--symprec" not in err.splitlines()[-1]  # the command that goes on has no need of it
+    start = read("few-relaxed.traj", 0)
+    np.testing.assert_allclose(start.positions, hexagonal.positions, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(start.cell.array, few.cell.array, rtol=0, atol=1e-14)
+
+    options = ("--max-steps", "2", "--json", "--quiet")
+    _, out, err = symcalc("relax", "few.xyz", *SMALL, *options, "--symprec", "1e-3")
+    assert json.loads(out)["idealised"]["space_group"] == "P6_3/mmc (194)"
+    assert "idealised" not in err
+    _, out, _ = symcalc("relax", "few.xyz", *SMALL, *options)
+    assert json.loads(out)["idealised"] is None
+
+
+@pytest.mark.parametrize("value", ["-1e-3", "nan", "0.11", "0", "inf"])
+def test_a_tolerance_without_meaning(symcalc, crystal, tmp_path, value):
+    message = refused(symcalc, tmp_path, crystal, *SMALL, f"--symprec={value}")
+    assert f"expected a tolerance above 0 and up to 0.1 Å, got {value}" in message.replace(
+        "-0.001", "-1e-3"
+    ).replace("0.0", "0")
+
+
+def test_what_is_no_crystal_cannot_be_idealised(symcalc, tmp_path):
+    write(tmp_path / "pair.xyz", Atoms("Cu2", [(0, 0, 0), (0, 0, 2.3)]))
+    message = refused(symcalc, tmp_path, "pair.xyz", *SMALL, "--symprec", "1e-3")
+    assert "a space group needs atoms that repeat along all three directions" in message
 
 
 def test_molecule_has_no_lattice(symcalc):

@@ -272,7 +272,7 @@ def operations(atoms):
 def test_the_energy_of_representatives_may_be_differentiated_twice(potential):
     turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, -1]])
     rotations = Rotations(np.stack([np.eye(3), turn]))
-    expand = RotatedImages(torch.tensor([0]), [(rotations, torch.tensor([1]))])
+    expand = RotatedImages(np.array([0]), [(rotations, np.array([1]))])
     vectors = torch.tensor([[1.9, 0.3, 0.2], [-0.4, 2.2, 0.1]], dtype=torch.float64)
 
     def energy(edge_vectors):

@@ -18,10 +18,14 @@ class KernelBuilder:
     ----------
     real : {"float", "double"}
     indices, reals : sequence of str
-        Names of pointers to whole numbers and to real ones; they do not overlap.
+        Names of pointers to whole numbers and to real ones.
+    distinct : bool
+        What they point to does not overlap.
     """
 
-    def __init__(self, real: str, indices: Sequence[str], reals: Sequence[str]) -> None:
+    def __init__(
+        self, real: str, indices: Sequence[str], reals: Sequence[str], *, distinct: bool = True
+    ) -> None:
         self.real = ir.FloatType() if real == "float" else ir.DoubleType()
         self.bytes = 4 if real == "float" else 8
         self.module = ir.Module()
@@ -30,7 +34,7 @@ class KernelBuilder:
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name="kernel")
         names = ("first", "last", *indices, *reals)
         self.arg = dict(zip(names, function.args, strict=True))
-        for name in names[2:]:
+        for name in names[2:] if distinct else ():
             self.arg[name].add_attribute("noalias")
         self.b = ir.IRBuilder(function.append_basic_block())
 
@@ -133,6 +137,14 @@ class KernelBuilder:
             self.module, ir.FunctionType(a.type, [a.type] * 3), name=name
         )
         return self.b.call(intrinsic, [a, b, c])
+
+    def root(self, square: ir.Value) -> ir.Value:
+        """Square root of a number."""
+        name = f"llvm.sqrt.{'f32' if self.bytes == 4 else 'f64'}"
+        intrinsic = self.module.globals.get(name) or ir.Function(
+            self.module, ir.FunctionType(self.real, [self.real]), name=name
+        )
+        return self.b.call(intrinsic, [square])
 
     def accumulate(self, sums: ir.Value, slot: int, a: ir.Value, b: ir.Value) -> None:
         """Add ``a * b`` to one vector of a buffer."""

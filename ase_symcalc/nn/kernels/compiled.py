@@ -30,9 +30,9 @@ def contract(
         out["x"] = some.new_zeros(adjacency.n_rows, table.irreps_x.dim)
         _run(table, adjacency, "x", given | {"x": out["x"]})
     if "y" in wanted or "b" in wanted:
-        out["y"] = some.new_empty(adjacency.n_edges, table.n_sh)
-        out["b"] = some.new_empty(adjacency.n_edges, adjacency.n_taps)
-        # the kernel forms both; the one that is not wanted may read its sibling's empty place
+        out["y"] = some.new_zeros(adjacency.n_edges, table.n_sh)
+        out["b"] = some.new_zeros(adjacency.n_edges, adjacency.n_taps)
+        # the kernel forms both; the one that is not wanted may read its sibling's place
         _run(table, adjacency, "yb", out | given | {"dy": out["y"], "db": out["b"]})
     if "t" in wanted:
         parts = some.new_zeros(adjacency.n_intervals, adjacency.n_taps, table.n_weights)
@@ -45,7 +45,7 @@ def contract(
 
 def _run(table: PathTable, adjacency: Adjacency, kernel: str, tensors: dict[str, Tensor]) -> None:
     real = _REAL[next(iter(tensors.values())).dtype]
-    function = _kernel(table, adjacency.n_taps, kernel, real)
+    function = convolution_kernel(table, adjacency.n_taps, kernel, real)
     start, order = {
         "g": (adjacency.centre_start, None),
         "x": (adjacency.neighbour_start, adjacency.by_neighbour),
@@ -59,5 +59,8 @@ def _run(table: PathTable, adjacency: Adjacency, kernel: str, tensors: dict[str,
 
 
 @functools.cache
-def _kernel(table: PathTable, n_taps: int, kernel: str, real: str) -> Callable[..., None]:
+def convolution_kernel(
+    table: PathTable, n_taps: int, kernel: str, real: str
+) -> Callable[..., None]:
+    """``kernel(first, last, *INDICES, *REALS)`` on addresses, as in `emit`."""
     return compile_kernel(emit(table, n_taps, kernel, real), len(INDICES) + len(REALS))

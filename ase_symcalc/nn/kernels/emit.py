@@ -7,7 +7,7 @@ contractions of `contraction`:
 - ``g``: for each centre, over its edges; adds to the centre's output row, which stays in the
   first-level cache. Messages are never stored.
 - ``x``: the same over the edges that end at each neighbour.
-- ``yb``: for each edge, the derivatives by its harmonics and its spline functions together.
+- ``yb``: for each edge, adds the derivatives by its harmonics and its spline functions.
 - ``t``: for each interval of the radial grid, over the edges that fall into it; what they add
   to the ``n_taps`` knots of the interval is kept apart, so that intervals are independent.
 
@@ -130,8 +130,8 @@ class _Emitter(KernelBuilder):
                         self.horizontal(self.b.load(self.at(pointer, self.index(column))), v)
                         for v, pointer in by_width.items()
                     ]
-                    total = parts[0]
-                    for part in parts[1:]:
+                    total = self.scalar(row, column)
+                    for part in parts:
                         total = self.b.fadd(total, part)
                     self.b.store(total, self.at(row, self.index(column)))
 

@@ -63,7 +63,7 @@ def _run(
 ) -> None:
     real = {torch.float32: "float", torch.float64: "double"}[weights.dtype]
     n_channels, n = weights.shape[2], species.shape[0]
-    function = _kernel(kernel, table, n_channels, real)
+    function = polynomial_kernel(kernel, table, n_channels, real)
     full = {name: a.contiguous() for name, a in (tensors | {"weights": weights}).items()}
     pointers = [species.contiguous().data_ptr()]
     pointers += [full[name].data_ptr() if name in full else 0 for name in _REALS]
@@ -72,7 +72,14 @@ def _run(
 
 
 @functools.cache
-def _kernel(kernel: str, table: ProductTable, n_channels: int, real: str) -> Callable[..., None]:
+def polynomial_kernel(
+    kernel: str, table: ProductTable, n_channels: int, real: str
+) -> Callable[..., None]:
+    """``kernel(first, last, species, features, weights, out, gradient, d_features)``.
+
+    The kernel "values" fills ``out``; "gradient" takes in ``gradient`` that by the outputs, and
+    fills ``d_features``.
+    """
     builder = _Polynomials(table, n_channels, real)
     builder.write_values() if kernel == "values" else builder.write_gradient()
     return compile_kernel(builder.finish(), len(_INDICES) + len(_REALS))

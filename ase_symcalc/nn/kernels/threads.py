@@ -5,8 +5,10 @@ and because it survives what OpenMP pools do not: calls from several threads at 
 forks (the pool is made anew in the child).
 """
 
+import functools
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -35,11 +37,28 @@ def run_in_parts(call: Callable[[int, int], None], start: Tensor | None, n_edges
     targets = torch.arange(1, n_parts) * n_edges // n_parts
     middle = targets if start is None else torch.searchsorted(start, targets)
     bounds = [0, *middle.tolist(), n_rows]
-    pool = _pool(n_parts - 1)
-    others = [pool.submit(call, bounds[p], bounds[p + 1]) for p in range(1, n_parts)]
-    call(bounds[0], bounds[1])
-    for other in others:
-        other.result()
+    run_tasks([functools.partial(call, *span) for span in itertools.pairwise(bounds)])
+
+
+def run_tasks(tasks: Sequence[Callable[[], None]]) -> None:
+    """Run tasks that do not depend on each other, each thread taking the next one left."""
+    n_threads = min(torch.get_num_threads(), len(tasks))
+    if n_threads <= 1:
+        for task in tasks:
+            task()
+        return
+    left = iter(tasks)  # next() is one step under the interpreter lock
+
+    def work() -> None:
+        for task in left:
+            task()
+
+    others = [_pool(n_threads - 1).submit(work) for _ in range(n_threads - 1)]
+    try:
+        work()
+    finally:
+        for other in others:
+            other.result()
 
 
 def _pool(size: int) -> ThreadPoolExecutor:

@@ -62,6 +62,14 @@ def test_float32_with_splines_gives_the_numbers_of_nequip(name):
     assert stress < 1e-5
 
 
+def test_reference_energies_are_not_rounded_with_the_rest(name):
+    model, _ = convert_file(FOLDER / f"{name}.ckpt")
+    exact = model.reference_energies.clone()
+    assert model.float().reference_energies.equal(exact)
+    assert next(model.parameters()).dtype == torch.float32
+    assert model.double().to("cpu").reference_energies.equal(exact)
+
+
 def test_what_older_versions_call_their_tensors_is_known(name):
     content = read_checkpoint(FOLDER / f"{name}.ckpt")
     state = content["state_dict"]

@@ -51,7 +51,7 @@ def test_harmonics_turn_with_them(rotations, l):
 def test_images_are_rotated_copies_in_channel_last_layout(rotations, dtype):
     irreps = o3.Irreps("3x0e+2x0o+2x1o+1x1e+4x2e")
     features = torch.randn(2, irreps.dim, dtype=dtype)
-    centre, operation = torch.tensor([1, 0, 1]), torch.tensor([2, 7, 9])
+    centre, operation = np.array([1, 0, 1]), np.array([2, 7, 9])
     expand = RotatedImages(centre, [(Rotations(rotations.numpy()), operation)])
     rows = expand(features, str(irreps))
     torch.testing.assert_close(rows[:2], features, rtol=0, atol=0)
@@ -71,11 +71,31 @@ def test_images_are_rotated_copies_in_channel_last_layout(rotations, dtype):
 def test_rotations_of_several_structures_follow_each_other(rotations):
     one, two = Rotations(rotations[:2].numpy()), Rotations(rotations[2:].numpy())
     features = torch.randn(2, 6, dtype=torch.float64)
-    parts = [(one, torch.tensor([1])), (two, torch.tensor([0, 3]))]
-    together = RotatedImages(torch.tensor([0, 1, 1]), parts)(features, "2x1o")
+    parts = [(one, np.array([1])), (two, np.array([0, 3]))]
+    together = RotatedImages(np.array([0, 1, 1]), parts)(features, "2x1o")
     whole = Rotations(rotations.numpy())
-    expected = RotatedImages(torch.tensor([0, 1, 1]), [(whole, torch.tensor([1, 2, 5]))])
+    expected = RotatedImages(np.array([0, 1, 1]), [(whole, np.array([1, 2, 5]))])
     torch.testing.assert_close(together, expected(features, "2x1o"))
+
+
+def test_arrays_say_what_the_expansion_does(rotations):
+    one, two = Rotations(rotations[:2].numpy()), Rotations(rotations[2:].numpy())
+    parts = [(one, np.array([1])), (two, np.array([0, 3]))]
+    expand = RotatedImages(np.array([0, 1, 1]), parts)
+    irreps = "2x0e+3x1o+1x1e+2x2e"
+    features = torch.randn(2, 24, dtype=torch.float64)
+    centre, operation, matrices = expand.arrays([(0, 1), (1, -1), (1, 1), (2, 1)])
+    assert operation.tolist() == [1, 2, 5]
+    expected, start = expand(features, irreps).numpy()[2:], 0
+    for mul, l, p in ((2, 0, 1), (3, 1, -1), (1, 1, 1), (2, 2, 1)):
+        stop = start + mul * (2 * l + 1)
+        block = features.numpy()[centre, start:stop].reshape(3, 2 * l + 1, mul)
+        turned = (matrices[l, p][operation] @ block).reshape(3, -1)
+        np.testing.assert_allclose(turned, expected[:, start:stop], rtol=0, atol=1e-14)
+        start = stop
+    assert one.wigner_array(2, 1) is one.wigner_array(2, 1)
+    with pytest.raises(ValueError, match="read-only"):
+        one.wigner_array(2, 1)[0] = 0
 
 
 def test_without_images_the_features_are_returned():

@@ -4,8 +4,11 @@ from ase.build import bulk
 
 from ase_symcalc.errors import InputError
 from ase_symcalc.structures import from_ase, neighbour_pairs
+from ase_symcalc.symmetry.bases import invariant_basis
+from ase_symcalc.symmetry.groups import Group
 from ase_symcalc.symmetry.orbits import find_symmetry
 from ase_symcalc.symmetry.reduce import ReducedEdges, unfold
+from ase_symcalc.symmetry.representations import V
 from ase_symcalc.symmetry.tolerance import tolerance_of
 from tests import symmetry_zoo
 
@@ -25,6 +28,17 @@ def test_orbits_fill_the_structure_and_stabilisers_the_group(number):
     )
     assert (atoms.numbers == atoms.numbers[found.representatives][found.orbit]).all()
     assert (found.operation[found.representatives] == 0).all()
+
+
+@pytest.mark.parametrize("number", [47, 99, 152, 194, 216, 227])
+def test_projectors_are_those_of_the_equivariant_bases(number):
+    found = symmetry_of(symmetry_zoo.of_group(number))
+    rotations = found.rotations.matrices
+    for n, kept in enumerate(found.stabilisers):
+        site = Group("site", np.empty((0, 3, 3)), rotations[kept])
+        for rep, projectors in ((V, found.vector_projectors), (V**2, found.tensor_projectors)):
+            basis = invariant_basis(rep, site)
+            np.testing.assert_allclose(projectors[n], basis @ basis.T, rtol=0, atol=1e-11)
 
 
 def test_it_holds_while_the_structure_keeps_it():
@@ -90,6 +104,28 @@ def test_forces_of_pairs_are_those_of_all_atoms():
     np.testing.assert_allclose(
         shares.sum(axis=0), np.einsum("ei,ej->ij", vectors, slopes), atol=1e-12
     )
+
+
+def test_pairs_of_a_list_with_a_skin_give_the_same():
+    atoms = symmetry_zoo.of_group(152) * (1, 1, 2)
+    edges, found = reduced(atoms)
+    wide = neighbour_pairs(atoms.positions, atoms.cell.array, atoms.pbc, 4.7)
+    pairs = wide.centre, wide.neighbour, wide.unit_shifts
+    within = ReducedEdges.of(found, atoms.positions, atoms.cell.array, *pairs, cutoff=4.0)
+    np.testing.assert_array_equal(within.vectors, edges.vectors)
+    np.testing.assert_array_equal(within.centre, edges.centre)
+    for one, other in ((edges, within), (within, edges)):
+        np.testing.assert_array_equal(one.row_orbit[one.row], other.row_orbit[other.row])
+    gradient = np.random.default_rng(0).normal(size=edges.vectors.shape)
+    for one, other in zip(
+        unfold(found, edges, gradient), unfold(found, within, gradient), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
+    moved = atoms.positions * 1.001
+    again = ReducedEdges.of(found, moved, atoms.cell.array * 1.001, *pairs, cutoff=4.0)
+    assert again.pairs is within.pairs
+    other = ReducedEdges.of(found, moved, atoms.cell.array, *(each.copy() for each in pairs))
+    assert other.pairs is not within.pairs
 
 
 def reduced(atoms):

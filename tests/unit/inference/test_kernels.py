@@ -1,0 +1,177 @@
+"""Kernels of the evaluation against what torch makes of the same formulas."""
+
+import numpy as np
+import pytest
+import torch
+from e3nn import o3
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ase_symcalc.inference.build import gate_table
+from ase_symcalc.inference.packing import linear_map
+from ase_symcalc.inference.tiles import Tiling
+from ase_symcalc.nn.activation import Gate
+from ase_symcalc.nn.angular import edge_harmonics
+from ase_symcalc.nn.kernels.edges import (
+    harmonics_gradient_kernel,
+    harmonics_kernel,
+    splines_kernel,
+)
+from ase_symcalc.nn.kernels.images import images_kernel
+from ase_symcalc.nn.kernels.sorting import row_starts, sorted_by
+from ase_symcalc.nn.layout import blocks
+from ase_symcalc.nn.linear import Linear, SpeciesLinear
+from ase_symcalc.nn.radial import cubic_splines
+from ase_symcalc.symmetry.expand import RotatedImages, Rotations
+
+DTYPES = {np.float64: torch.float64, np.float32: torch.float32}
+muls = st.integers(1, 40)
+
+
+@st.composite
+def irreps_of_maps(draw):
+    """Irreps before and after a linear map; some irreps on one side only."""
+    kinds = ["0o", "1o", "2e"]
+    sides = []
+    for _ in range(2):
+        chosen = ["0e", *draw(st.lists(st.sampled_from(kinds), max_size=3, unique=True))]
+        sides.append(o3.Irreps([(draw(muls), kind) for kind in sorted(chosen)]))
+    return sides
+
+
+def close(actual, expected, dtype):
+    tolerance = 1e-12 if dtype == np.float64 else 1e-4
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+@settings(max_examples=30, deadline=None)
+@given(irreps_of_maps(), st.integers(1, 23), st.sampled_from([np.float64, np.float32]))
+def test_maps_of_all_species_together(irreps, n, dtype):
+    before, after = irreps
+    torch.manual_seed(0)
+    module = SpeciesLinear(before, after, 3).to(DTYPES[dtype])
+    species = np.arange(n) * 7 % 3
+    x = torch.randn(n, before.dim, dtype=DTYPES[dtype], requires_grad=True)
+    expected = module(x, torch.tensor(species))
+    g = torch.randn_like(expected)
+    (pulled,) = torch.autograd.grad(expected, x, g)
+    mapped, rows = linear_map(module, dtype), x.detach().numpy()
+    out, back = np.full((n, after.dim), np.nan, dtype), np.full((n, before.dim), np.nan, dtype)
+    gradient = g.numpy()
+    tiling = Tiling(species, 8)
+    for tile in tiling.tiles:
+        mapped.forward(rows.ctypes.data, out.ctypes.data, tile.runs, tiling.order)
+        mapped.backward(gradient.ctypes.data, back.ctypes.data, tile.runs, tiling.order)
+    close(out, expected.detach().numpy(), dtype)
+    close(back, pulled.numpy(), dtype)
+
+
+def test_a_map_adds_to_what_is_there_or_starts_with_its_bias():
+    irreps = o3.Irreps("5x0e+3x1o")
+    module = Linear(irreps, irreps).double()
+    x = np.random.default_rng(0).normal(size=(6, irreps.dim))
+    expected = module(torch.tensor(x)).detach().numpy()
+    bias = np.random.default_rng(1).normal(size=(2, irreps.dim))
+    species = np.array([0, 1, 1, 0, 0, 1])
+    tiling = Tiling(species, 100)
+    (tile,) = tiling.tiles
+    out = np.zeros_like(x)
+    mapped = linear_map(module, np.float64, bias=bias)
+    mapped.forward(x.ctypes.data, out.ctypes.data, tile.runs, tiling.order)
+    np.testing.assert_allclose(out, expected + bias[species], atol=1e-13)
+    mapped.forward(x.ctypes.data, out.ctypes.data, tile.runs, tiling.order, onto=True)
+    np.testing.assert_allclose(out, 2 * expected + bias[species], atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("irreps", "odd"), [("16x0e+8x1o+3x2e", "tanh"), ("4x0o+7x0e+5x1e", "silu"), ("3x0e", "tanh")]
+)
+def test_gates_and_their_derivatives(irreps, odd, dtype):
+    gate = Gate(o3.Irreps(irreps), odd=odd)
+    table, real = gate_table(gate), "double" if dtype == np.float64 else "float"
+    scale = torch.logspace(-3, 3, 7, dtype=DTYPES[dtype])[:, None]
+    x = (torch.randn(7, gate.irreps_in.dim, dtype=DTYPES[dtype]) * scale).requires_grad_()
+    expected = gate(x)
+    g = torch.randn_like(expected)
+    (pulled,) = torch.autograd.grad(expected, x, g)
+    rows, gradient = x.detach().numpy(), g.numpy()
+    out, back = np.empty(expected.shape, dtype), np.empty(rows.shape, dtype)
+    table.kernel(real, derivative=False)(0, 7, rows.ctypes.data, 0, out.ctypes.data)
+    table.kernel(real, derivative=True)(
+        0, 7, rows.ctypes.data, gradient.ctypes.data, back.ctypes.data
+    )
+    eps = np.finfo(dtype).eps
+    size = np.abs(rows).max(axis=1, keepdims=True) + 1
+    assert (np.abs(out - expected.detach().numpy()) < 40 * eps * size**2).all()
+    assert (np.abs(back - pulled.numpy()) < 200 * eps * size**2).all()
+
+
+def test_what_is_not_a_number_stays_so():
+    table = gate_table(Gate(o3.Irreps("2x0e+1x1o")))
+    x = np.full((1, table.dim_x), np.nan)
+    out = np.zeros((1, table.dim_out))
+    table.kernel("double", derivative=False)(0, 1, x.ctypes.data, 0, out.ctypes.data)
+    assert np.isnan(out).all()
+
+
+@pytest.mark.parametrize("lmax", range(5))
+def test_harmonics_and_their_gradient(lmax):
+    v = torch.randn(9, 3, dtype=torch.float64).requires_grad_()
+    lengths = v.norm(dim=1)
+    expected = edge_harmonics(v / lengths[:, None], lmax) + 0 * lengths[:, None]
+    dy, dr = torch.randn_like(expected), torch.randn(9, dtype=torch.float64)
+    (pulled,) = torch.autograd.grad([expected, lengths], v, [dy, dr])
+    vectors, dy, dr = v.detach().numpy(), dy.numpy(), dr.numpy()
+    y, r, dv = np.empty((9, (lmax + 1) ** 2)), np.empty(9), np.empty((9, 3))
+    harmonics_kernel(lmax)(0, 9, vectors.ctypes.data, y.ctypes.data, r.ctypes.data)
+    addresses = (a.ctypes.data for a in (vectors, dy, dr, dv))
+    harmonics_gradient_kernel(lmax)(0, 9, *addresses)
+    np.testing.assert_allclose(y, expected.detach().numpy(), atol=1e-13)
+    np.testing.assert_allclose(r, lengths.detach().numpy(), atol=1e-14)
+    np.testing.assert_allclose(dv, pulled.numpy(), atol=1e-12)
+
+
+def test_splines_and_their_slopes():
+    s = torch.tensor([-0.3, 0.0, 0.4, 1.0, 6.9, 7.0, 7.5], dtype=torch.float64, requires_grad=True)
+    where = s.detach().floor().clamp(0, 6)
+    expected = cubic_splines(s - where)
+    slopes = torch.stack([torch.autograd.grad(c.sum(), s, retain_graph=True)[0]
+                          for c in expected.unbind(1)], dim=1)  # fmt: skip
+    at, size = s.detach().numpy(), np.full(7, 7.0)
+    interval, basis, slope = np.empty(7), np.empty((7, 4)), np.empty((7, 4))
+    splines_kernel()(0, 7, *(a.ctypes.data for a in (at, size, interval, basis, slope)))
+    np.testing.assert_array_equal(interval, where.numpy())
+    np.testing.assert_allclose(basis, expected.detach().numpy(), atol=1e-15)
+    np.testing.assert_allclose(slope, slopes.numpy(), atol=1e-15)
+
+
+def test_images_and_the_way_back():
+    irreps = o3.Irreps("3x0e+2x0o+16x1o+1x1e+4x2e")
+    turns = o3.rand_matrix(3).double().numpy() * np.array([1, -1, 1])[:, None, None]
+    centre, operation = np.array([1, 0, 1, 1]), np.array([2, 0, 1, 2])
+    images = RotatedImages(centre, [(Rotations(turns), operation)])
+    x = torch.randn(2, irreps.dim, dtype=torch.float64).requires_grad_()
+    expected = images(x, str(irreps))
+    g = torch.randn_like(expected)
+    (pulled,) = torch.autograd.grad(expected, x, g)
+    shapes = blocks(irreps)
+    source, turned_by, matrices = images.arrays([(b.l, b.p) for b in shapes])
+    packed = np.concatenate([matrices[b.l, b.p].reshape(3, -1) for b in shapes], axis=1)
+    features, gradient = x.detach().numpy(), g.numpy()
+    out, back = np.empty((4, irreps.dim)), gradient[:2].copy()
+    fixed = (source.ctypes.data, turned_by.ctypes.data, packed.ctypes.data)
+    images_kernel(shapes, "double", False)(0, 4, *fixed, features.ctypes.data, out.ctypes.data)
+    behind = np.ascontiguousarray(gradient[2:])
+    images_kernel(shapes, "double", True)(0, 4, *fixed, back.ctypes.data, behind.ctypes.data)
+    np.testing.assert_allclose(out, expected.detach().numpy()[2:], atol=1e-13)
+    np.testing.assert_allclose(back, pulled.numpy(), atol=1e-13)
+
+
+@given(st.lists(st.integers(0, 5), max_size=30))
+@settings(deadline=None)
+def test_edges_sorted_by_row(index):
+    index = np.array(index, dtype=np.int64)
+    starts = row_starts(index, 6)
+    np.testing.assert_array_equal(sorted_by(index, starts), np.argsort(index, kind="stable"))
+    np.testing.assert_array_equal(np.diff(starts), np.bincount(index, minlength=6))
