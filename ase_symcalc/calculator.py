@@ -22,7 +22,6 @@ from ase.calculators.calculator import (
     PropertyNotImplementedError,
     all_changes,
 )
-from ase.stress import full_3x3_to_voigt_6_stress
 from jaxtyping import Float64
 
 from ase_symcalc import errors
@@ -207,8 +206,6 @@ class SymCalc(Calculator):
         hop = Hops()
         with self._lock, _as_ase_errors():
             atoms = self._given(atoms)
-            if self.check_state(atoms):
-                self.reset()
             arrays = self._arrays(atoms, hop)
             if arrays.volume is None and {"stress", "stresses"} & set(properties):
                 raise PropertyNotImplementedError(
@@ -435,6 +432,11 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def _voigt(tensors: np.ndarray) -> np.ndarray:
+    """Symmetric (..., 3, 3) to (..., 6) in ASE's order: xx, yy, zz, yz, xz, xy."""
+    return tensors.reshape(*tensors.shape[:-2], 9).take([0, 4, 8, 5, 2, 1], axis=-1)
+
+
 def _ase_results(result: StructureResult) -> dict[str, Any]:
     """Names, shapes and Voigt order of ASE."""
     results: dict[str, Any] = {
@@ -445,6 +447,6 @@ def _ase_results(result: StructureResult) -> dict[str, Any]:
     if result.forces is not None:
         results["forces"] = result.forces
     if result.stress is not None:
-        results["stress"] = full_3x3_to_voigt_6_stress(result.stress)
-        results["stresses"] = full_3x3_to_voigt_6_stress(result.stresses)
+        results["stress"] = _voigt(result.stress)
+        results["stresses"] = _voigt(result.stresses)
     return results

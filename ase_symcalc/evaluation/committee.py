@@ -112,6 +112,8 @@ def mean_result(results: Sequence[StructureResult]) -> StructureResult:
 
     Derivatives are linear, so the mean forces are the forces of the mean energy.
     """
+    if len(results) == 1:
+        return results[0]
     return StructureResult(
         energy=float(np.mean([result.energy for result in results])),
         atomic_energies=np.mean([result.atomic_energies for result in results], axis=0),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from ase_symcalc.evaluation.hops import Hops
 from ase_symcalc.evaluation.result import StructureResult, to_result
@@ -14,6 +15,7 @@ from ase_symcalc.potential_files import Potential
 from ase_symcalc.structures import TOO_CLOSE, Pairs, StructureArrays, check_separation
 from ase_symcalc.symmetry.expand import RotatedImages
 from ase_symcalc.symmetry.orbits import SymmetryMap
+from ase_symcalc.symmetry.pairs import ReducedPairs
 from ase_symcalc.symmetry.reduce import ReducedEdges, unfold
 
 
@@ -65,21 +67,27 @@ def _edges(
 
 def _surroundings(reduced: Sequence[_Reduced]) -> Surroundings:
     """Join what the network sees: the representatives of all structures, then their images."""
+    first, *others = reduced
+    if not others:  # the same rows from step to step
+        _, symmetry, edges = first
+        numbers, images = _rows(edges.pairs, symmetry, first[0].atomic_numbers.tobytes())
+        n = symmetry.n_orbits
+        return Surroundings(edges.vectors, edges.centre, edges.row, numbers, n, images)
     n_centres = sum(symmetry.n_orbits for _, symmetry, _ in reduced)
-    centres, images = 0, n_centres
+    centres, behind = 0, n_centres
     centre, row, copied, parts, numbers, more = [], [], [], [], [], []
     for arrays, symmetry, edges in reduced:
         n, n_rows = symmetry.n_orbits, len(edges.row_orbit)
         source = edges.row_orbit[n:]
         centre.append(edges.centre + centres)
         # representatives come first, images behind those of all structures
-        row.append(edges.row + np.where(edges.row < n, centres, images - n))
+        row.append(edges.row + np.where(edges.row < n, centres, behind - n))
         copied.append(source + centres)
         parts.append((symmetry.rotations, edges.row_operation[n:]))
         species = arrays.atomic_numbers[symmetry.representatives]
         numbers.append(species)
         more.append(species[source])
-        centres, images = centres + n, images + n_rows - n
+        centres, behind = centres + n, behind + n_rows - n
     return Surroundings(
         edge_vectors=np.concatenate([edges.vectors for *_, edges in reduced]),
         centre=np.concatenate(centre),
@@ -88,6 +96,17 @@ def _surroundings(reduced: Sequence[_Reduced]) -> Surroundings:
         n_centres=n_centres,
         images=RotatedImages(np.concatenate(copied), parts),
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _rows(
+    pairs: ReducedPairs, symmetry: SymmetryMap, atomic_numbers: bytes
+) -> tuple[Int64[np.ndarray, "n_rows"], RotatedImages]:
+    """Atomic numbers of a structure's rows, and how its images arise."""
+    n = symmetry.n_orbits
+    species = np.frombuffer(atomic_numbers, dtype=np.int64)[symmetry.representatives]
+    parts = [(symmetry.rotations, pairs.row_operation[n:])]
+    return species[pairs.row_orbit], RotatedImages(pairs.row_orbit[n:], parts)
 
 
 def _result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,19 @@ from ase_symcalc.symmetry.expand import RotatedImages
 class RowImages:
     """The images of one evaluation; their rows follow those of the centres."""
 
-    def __init__(self, images: RotatedImages, n_centres: int, dtype: Any) -> None:
-        self._images, self._n_centres, self._dtype = images, n_centres, dtype
+    def __init__(self, images: RotatedImages, n_centres: int, n_images: int, dtype: Any) -> None:
+        self._images, self._n_centres, self._n_images = images, n_centres, n_images
+        self._dtype = dtype
         self._real = "float" if np.dtype(dtype) == np.float32 else "double"
-        self._packed: dict[tuple[Block, ...], tuple[np.ndarray, ...]] = {}
+        self._known: dict[tuple[int, bool], tuple[Callable[..., None], tuple[int, ...], int]] = {}
 
     @classmethod
     def of(cls, seen: Surroundings, dtype: Any) -> RowImages | None:
         """Return them if there are any."""
-        if seen.images is None or len(seen.atomic_numbers) == seen.n_centres:
+        n_images = len(seen.atomic_numbers) - seen.n_centres
+        if seen.images is None or n_images == 0:
             return None
-        return cls(seen.images, seen.n_centres, dtype)
+        return cls(seen.images, seen.n_centres, n_images, dtype)
 
     def fill(self, blocks: tuple[Block, ...], rows: int) -> None:
         """Write the images of the centres behind these (address)."""
@@ -36,17 +39,12 @@ class RowImages:
         self._run(blocks, d_rows, back=True)
 
     def _run(self, blocks: tuple[Block, ...], rows: int, *, back: bool) -> None:
-        source, operation, matrices = self._arrays(blocks)
-        behind = rows + self._n_centres * blocks[-1].end * matrices.itemsize
-        addresses = (source.ctypes.data, operation.ctypes.data, matrices.ctypes.data)
-        images_kernel(blocks, self._real, back)(0, len(source), *addresses, rows, behind)
-
-    def _arrays(self, blocks: tuple[Block, ...]) -> tuple[np.ndarray, ...]:
-        """Source and operation of each image, and each operation's matrices in one row."""
-        if blocks not in self._packed:
+        key = (id(blocks), back)  # a network's own tuples; their hash would take longer
+        if key not in self._known:
             degrees = tuple((block.l, block.p) for block in blocks)
-            source, operation, matrices = self._images.arrays(degrees)
-            parts = [matrices[degree].reshape(len(matrices[degree]), -1) for degree in degrees]
-            packed = np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=self._dtype)
-            self._packed[blocks] = (source, operation, packed)
-        return self._packed[blocks]
+            packed = self._images.packed(degrees, self._dtype)
+            addresses = tuple(array.ctypes.data for array in packed)
+            row = blocks[-1].end * packed[2].itemsize
+            self._known[key] = (images_kernel(blocks, self._real, back), addresses, row)
+        kernel, addresses, row = self._known[key]
+        kernel(0, self._n_images, *addresses, rows, rows + self._n_centres * row)

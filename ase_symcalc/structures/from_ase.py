@@ -37,7 +37,7 @@ class StructureArrays:
         """
         if not self.pbc.any() or not _independent(self.cell):
             return None
-        return float(abs(np.linalg.det(self.cell)))
+        return abs(_determinant(self.cell.tolist()))
 
 
 def from_ase(atoms: Atoms, elements: Sequence[str] | None = None) -> StructureArrays:
@@ -133,16 +133,22 @@ def symbol_of(number: int) -> str:
 def _independent(vectors: np.ndarray) -> bool:
     """Whether no vector is zero and none lies in the span of the others."""
     if len(vectors) == 3:  # σ1 σ2 <= 3/2 for unit vectors, so σ3 >= 2/3 of the determinant
-        a, b, c = vectors.tolist()
-        enclosed = abs(
-            a[0] * (b[1] * c[2] - b[2] * c[1])
-            + a[1] * (b[2] * c[0] - b[0] * c[2])
-            + a[2] * (b[0] * c[1] - b[1] * c[0])
-        )
-        if enclosed > 1.5 * LEAST_INDEPENDENT * math.hypot(*a) * math.hypot(*b) * math.hypot(*c):
+        rows = vectors.tolist()
+        size = math.prod(math.hypot(*row) for row in rows)
+        if abs(_determinant(rows)) > 1.5 * LEAST_INDEPENDENT * size:
             return True
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not lengths.all():
         return False
     spread = np.linalg.svd(vectors / lengths, compute_uv=False)
     return bool(spread.min(initial=1.0) > LEAST_INDEPENDENT)
+
+
+def _determinant(rows: list[list[float]]) -> float:
+    """Return the determinant of a 3 by 3 matrix, without the overhead of LAPACK."""
+    a, b, c = rows
+    return (
+        a[0] * (b[1] * c[2] - b[2] * c[1])
+        + a[1] * (b[2] * c[0] - b[0] * c[2])
+        + a[2] * (b[0] * c[1] - b[1] * c[0])
+    )

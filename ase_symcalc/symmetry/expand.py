@@ -62,6 +62,7 @@ class RotatedImages:
         parts: Sequence[tuple[Rotations, Int64[np.ndarray, "..."]]],
     ) -> None:
         self._centre, self._parts = centre, parts
+        self._packed: dict[tuple[object, object], tuple[np.ndarray, ...]] = {}
 
     def __call__(self, features: Tensor, irreps: str) -> Tensor:
         """Turn (n_centres, dim) channel-last features into (n_centres + n_images, dim)."""
@@ -79,39 +80,43 @@ class RotatedImages:
             columns.append(part)
         return torch.cat([features, torch.cat(columns, dim=1)])
 
-    def arrays(
-        self, degrees: Sequence[tuple[int, int]]
+    def packed(
+        self, degrees: tuple[tuple[int, int], ...], dtype: type[np.floating]
     ) -> tuple[
         Int64[np.ndarray, "n_images"],
         Int64[np.ndarray, "n_images"],
-        dict[tuple[int, int], Float64[np.ndarray, "k d d"]],
+        Float[np.ndarray, "n_operations size"],
     ]:
-        """Give the same as data, for code that does the work itself.
+        """Give the same as data, for code that does the work itself; computed once.
 
         Parameters
         ----------
-        degrees : sequence of (int, int)
+        degrees : tuple of (int, int)
             Degree l and parity p (1 or -1) of the features' irreps.
+        dtype : numpy.float32 or numpy.float64
 
         Returns
         -------
         centre : (n_images,) array
             The centre that each image is a copy of; image i is row ``n_centres + i``.
         operation : (n_images,) array
-            Which matrix turns it; those of all parts are numbered through.
-        matrices : dict of (n_operations, 2 l + 1, 2 l + 1) arrays
-            By ``(l, p)``. Features of an image are ``matrices[l, p][operation] @ block``, block
-            (2 l + 1, mul). Computed once for each `Rotations`.
+            Which row of matrices turns it; those of all parts are numbered through.
+        matrices : (n_operations, Σ (2 l + 1)²) array
+            The Wigner matrices of all degrees, flattened, one after the other.
         """
-        sizes = [len(rotations.matrices) for rotations, _ in self._parts]
-        starts = np.cumsum([0, *sizes])
-        matrices = {}
-        for l, p in degrees:
-            arrays = [rotations.wigner_array(l, p) for rotations, _ in self._parts]
-            matrices[l, p] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        operations = [k + start for (_, k), start in zip(self._parts, starts[:-1], strict=True)]
-        operation = operations[0] if len(operations) == 1 else np.concatenate(operations)
-        return self._centre, operation, matrices
+        key = (degrees, dtype)
+        if key not in self._packed:
+            rows = [
+                np.concatenate(
+                    [r.wigner_array(l, p).reshape(len(r.matrices), -1) for l, p in degrees], axis=1
+                )
+                for r, _ in self._parts
+            ]
+            starts = np.cumsum([0, *(len(part) for part in rows)])[:-1]
+            operation = [k + start for (_, k), start in zip(self._parts, starts, strict=True)]
+            matrices = np.ascontiguousarray(np.concatenate(rows), dtype=dtype)
+            self._packed[key] = (self._centre, np.concatenate(operation), matrices)
+        return self._packed[key]
 
 
 def wigner_matrices(rotations: Float[Tensor, "k 3 3"], l: int, p: int) -> Float[Tensor, "k d d"]:

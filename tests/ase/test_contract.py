@@ -89,13 +89,11 @@ def test_one_evaluation_serves_energy_forces_and_stress(calc, silicon):
     assert calc.evaluation is only
 
 
-def test_asking_for_the_energy_takes_no_backward_pass(calc, silicon):
+def test_asking_for_the_energy_takes_no_backward_pass(calc, silicon, monkeypatch):
     silicon.calc = calc
-    with torch.profiler.profile() as profile:
+    with monkeypatch.context() as patch:
+        patch.delattr("ase_symcalc.inference.gated._Evaluation.backward")
         silicon.get_potential_energy()
-    labels = {event.key for event in profile.key_averages()}
-    assert "model" in labels
-    assert "derivatives" not in labels
     assert "forces" not in calc.results
     energy = silicon.get_potential_energy()
     assert np.abs(silicon.get_forces()).max() > 0

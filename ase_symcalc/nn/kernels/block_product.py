@@ -1,9 +1,9 @@
 """Linear maps of features as compiled code: small matrix products that touch each row once.
 
 A feature row holds blocks ``[m, channel]``; a map multiplies the channels of each m by the
-matrix of its block. One kernel does this for all maps, which are tables. Rows are taken a few
-at a time, so that each weight that is loaded meets several rows; the order of additions does
-not depend on how many, so results do not either.
+matrix of its block. One kernel does this for all maps, which are tables. Components are taken a
+few at a time, so that each weight that is loaded meets several of them; the order of additions
+does not depend on how many, so results do not either.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ase_symcalc.nn.layout import Block
 
 _INDICES = ("n_matrices", "matrices", "sizes", "order")
 _REALS = ("x", "w", "start", "out")
-_ROWS = (8, 2, 1)
+_LINES = (8, 4, 1)
 _VECTORS = 2
-"""Side by side in a product: 8 rows of 2 vectors are half of AVX-512's registers."""
+"""Side by side in a product: 8 lines of 2 vectors are half of AVX-512's registers."""
 
 
 class _Matrix(NamedTuple):
@@ -84,42 +84,44 @@ class _Emitter(KernelBuilder):
 
     def write(self) -> str:
         sizes = [self.b.load(self.at(self.arg["sizes"], self.index(n))) for n in range(3)]
-        first = self.arg["first"]
-        for n_rows in _ROWS:
-            whole = self.b.sdiv(self.b.sub(self.arg["last"], first), self.index(n_rows))
-            stop = self.b.add(first, self.b.mul(whole, self.index(n_rows)))
-            with self.loop(first, stop, n_rows) as place:
-                rows = [
-                    self.b.load(self.at(self.arg["order"], self.b.add(place, self.index(r))))
-                    for r in range(n_rows)
-                ]
-                self.tile(
-                    *(
-                        [self.at(self.arg[name], self.b.mul(row, size)) for row in rows]
-                        for name, size in zip(("x", "out", "start"), sizes, strict=True)
-                    )
-                )
-            first = stop
+        n_rows = self.b.sub(self.arg["last"], self.arg["first"])
+        with self.loop(self.index(0), self.b.load(self.arg["n_matrices"])) as n:
+            entry = self.at(self.arg["matrices"], self.b.mul(n, self.index(len(_Matrix._fields))))
+            matrix = _Matrix(*(self.b.load(self.at(entry, self.index(f))) for f in range(7)))
+            n_lines = self.b.mul(n_rows, matrix.dim)
+            first: ir.Value = self.index(0)
+            for n_together in _LINES:
+                whole = self.b.sdiv(self.b.sub(n_lines, first), self.index(n_together))
+                stop = self.b.add(first, self.b.mul(whole, self.index(n_together)))
+                with self.loop(first, stop, n_together) as line:
+                    self.lines(matrix, sizes, line, n_together)
+                first = stop
         return self.finish()
 
-    def tile(self, xs: list[ir.Value], outs: list[ir.Value], starts: list[ir.Value]) -> None:
-        """Map a few rows."""
-        n_matrices = self.b.load(self.arg["n_matrices"])
-        with self.loop(self.index(0), n_matrices) as n:
-            entry = self.at(self.arg["matrices"], self.b.mul(n, self.index(len(_Matrix._fields))))
-            m = _Matrix(*(self.b.load(self.at(entry, self.index(f))) for f in range(7)))
-            again = self.b.icmp_signed("!=", m.again, self.index(0))
-            begins = [self.b.select(again, o, s) for o, s in zip(outs, starts, strict=True)]
-            with self.loop(self.index(0), m.dim) as component:
-                x_column = self.b.add(m.x, self.b.mul(component, m.n_x))
-                column = self.b.add(m.out, self.b.mul(component, m.n_out))
-                x_rows = [self.at(x, x_column) for x in xs]
-                for k, width, n_vectors in self.strips(m.n_out):
-                    weights = self.at(self.arg["w"], self.b.add(m.w, k))
-                    place = self.b.add(column, k)
-                    begin = [self.at(row, place) for row in begins]
-                    out = [self.at(row, place) for row in outs]
-                    self.product(m, (width, n_vectors), x_rows, weights, begin, out)
+    def lines(self, m: _Matrix, sizes: list[ir.Value], line: ir.Value, n_together: int) -> None:
+        """Map a few components: line n is component ``n % dim`` of row ``n // dim``."""
+        again = self.b.icmp_signed("!=", m.again, self.index(0))
+        place = self.b.add(self.arg["first"], self.b.sdiv(line, m.dim))
+        component = self.b.srem(line, m.dim)
+        xs, outs, starts = [], [], []
+        for _ in range(n_together):
+            row = self.b.load(self.at(self.arg["order"], place))
+            x, out, start = (
+                self.at(self.arg[name], self.b.mul(row, size))
+                for name, size in zip(("x", "out", "start"), sizes, strict=True)
+            )
+            column = self.b.add(m.out, self.b.mul(component, m.n_out))
+            xs.append(self.at(x, self.b.add(m.x, self.b.mul(component, m.n_x))))
+            outs.append(self.at(out, column))
+            starts.append(self.at(self.b.select(again, out, start), column))
+            component = self.b.add(component, self.index(1))
+            over = self.b.icmp_signed("==", component, m.dim)
+            component = self.b.select(over, self.index(0), component)
+            place = self.b.add(place, self.b.zext(over, place.type))
+        for k, width, n_vectors in self.strips(m.n_out):
+            weights = self.at(self.arg["w"], self.b.add(m.w, k))
+            begins, ends = ([self.at(row, k) for row in rows] for rows in (starts, outs))
+            self.product(m, (width, n_vectors), xs, weights, begins, ends)
 
     def product(
         self,
@@ -130,7 +132,7 @@ class _Emitter(KernelBuilder):
         starts: list[ir.Value],
         outs: list[ir.Value],
     ) -> None:
-        """Multiply one component of the rows by a few columns of a matrix."""
+        """Multiply a few lines by a few columns of a matrix."""
         width, n_vectors = shape
         zero, columns = self.index(0), [v * width for v in range(n_vectors)]
         with self.b.goto_entry_block():

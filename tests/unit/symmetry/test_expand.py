@@ -78,28 +78,25 @@ def test_rotations_of_several_structures_follow_each_other(rotations):
     torch.testing.assert_close(together, expected(features, "2x1o"))
 
 
-def test_arrays_say_what_the_expansion_does(rotations):
+def test_packed_matrices_say_what_the_expansion_does(rotations):
     one, two = Rotations(rotations[:2].numpy()), Rotations(rotations[2:].numpy())
     parts = [(one, np.array([1])), (two, np.array([0, 3]))]
     expand = RotatedImages(np.array([0, 1, 1]), parts)
     irreps = "2x0e+3x1o+1x1e+2x2e"
     features = torch.randn(2, 24, dtype=torch.float64)
-    centre, operation, matrices = expand.arrays([(0, 1), (1, -1), (1, 1), (2, 1)])
+    degrees = ((0, 1), (1, -1), (1, 1), (2, 1))
+    centre, operation, matrices = expand.packed(degrees, np.float64)
     assert operation.tolist() == [1, 2, 5]
-    expected, start = expand(features, irreps).numpy()[2:], 0
-    for mul, l, p in ((2, 0, 1), (3, 1, -1), (1, 1, 1), (2, 2, 1)):
-        stop = start + mul * (2 * l + 1)
-        block = features.numpy()[centre, start:stop].reshape(3, 2 * l + 1, mul)
-        turned = (matrices[l, p][operation] @ block).reshape(3, -1)
+    expected, start, column = expand(features, irreps).numpy()[2:], 0, 0
+    for mul, (l, _) in zip((2, 3, 1, 2), degrees, strict=True):
+        dim, stop = 2 * l + 1, start + mul * (2 * l + 1)
+        block = features.numpy()[centre, start:stop].reshape(3, dim, mul)
+        turns = matrices[operation, column : column + dim**2].reshape(3, dim, dim)
+        turned = (turns @ block).reshape(3, -1)
         np.testing.assert_allclose(turned, expected[:, start:stop], rtol=0, atol=1e-14)
-        start = stop
+        start, column = stop, column + dim**2
+    assert expand.packed(degrees, np.float64)[2] is matrices
+    assert expand.packed(degrees, np.float32)[2].dtype == np.float32
     assert one.wigner_array(2, 1) is one.wigner_array(2, 1)
     with pytest.raises(ValueError, match="read-only"):
         one.wigner_array(2, 1)[0] = 0
-
-
-def test_without_images_the_features_are_returned():
-    features = torch.randn(2, 3)
-    none = torch.zeros(0, dtype=torch.int64)
-    expand = RotatedImages(none, [(Rotations(np.eye(3)[None]), none)])
-    assert expand(features, "1x1o") is features
