@@ -48,7 +48,7 @@ def plain_contract(
 ) -> Float[Tensor, "n dim_out"]:
     """Do what `contract` does, in plain torch on any device."""
     present = torch.unique(species).tolist()
-    matrix = _term_matrix(table)
+    matrix = _term_matrix(table, features.device)
     if len(present) == 1:
         return _polynomials(matrix, features, weights[present[0]])
     out = features.new_zeros(features.shape[0], table.irreps_out.dim * weights.shape[2])
@@ -90,7 +90,7 @@ class _TermMatrix:
 
     @classmethod
     @torch.inference_mode(False)  # the tensors outlive whatever mode the caller is in
-    def of(cls, table: ProductTable) -> _TermMatrix:
+    def of(cls, table: ProductTable, device: torch.device) -> _TermMatrix:
         dim = table.irreps_in.dim
         all_terms = [term for terms in table.terms for term in terms]
         pairs = sorted({term.factors[:-1] for term in all_terms if len(term.factors) == 3})
@@ -102,13 +102,14 @@ class _TermMatrix:
             for output, terms in enumerate(table.terms)
             for term in terms
         ]
-        first, second = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).unbind(1)
+        first, second = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).to(device).unbind(1)
+        coefficients = [term.coefficient for term in all_terms]
         return cls(
             pairs=(first, second),
             shape=shape,
-            position=torch.tensor(position),
-            path=torch.tensor([term.path for term in all_terms]),
-            coefficient=torch.tensor([t.coefficient for t in all_terms], dtype=torch.float64),
+            position=torch.tensor(position, device=device),
+            path=torch.tensor([term.path for term in all_terms], device=device),
+            coefficient=torch.tensor(coefficients, dtype=torch.float64, device=device),
         )
 
 
@@ -127,5 +128,5 @@ def _polynomials(matrix: _TermMatrix, features: Tensor, weights: Tensor) -> Tens
 
 
 @functools.cache
-def _term_matrix(table: ProductTable) -> _TermMatrix:
-    return _TermMatrix.of(table)
+def _term_matrix(table: ProductTable, device: torch.device) -> _TermMatrix:
+    return _TermMatrix.of(table, device)

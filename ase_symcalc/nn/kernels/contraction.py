@@ -22,13 +22,13 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from ase_symcalc.nn.kernels import compiled, reference
+from ase_symcalc.nn.kernels import compiled, reference, triton_kernels
 from ase_symcalc.nn.kernels.adjacency import Adjacency
 from ase_symcalc.nn.kernels.paths import PathTable
 from ase_symcalc.nn.multilinear import Arguments, derivative
 
 Backend = Callable[[PathTable, Adjacency, tuple[str, ...], Arguments], dict[str, Tensor]]
-BACKENDS: dict[str, Backend] = {"cpu": compiled.contract}
+BACKENDS: dict[str, Backend] = {"cpu": compiled.contract, "cuda": triton_kernels.contract}
 """By device type; any other device runs the plain torch reference."""
 
 
