@@ -4,8 +4,8 @@
 
 Energy, forces and stress through `SymCalc`, from atoms to results, symmetry "auto" against "off".
 Structures are built of the potential's elements in the places of the minerals they are named
-for; every call sees another volume. "P1" has no symmetry; "P1 that was Si" lost it before the first measured call. The search for
-symmetry, made once for a structure, is timed by itself.
+for; every call sees another volume. "P1" has no symmetry; "P1 that was Si" lost it before the
+first measured call. The search for symmetry, made once for a structure, is timed by itself.
 """
 
 import argparse
