@@ -70,7 +70,12 @@ class ProductTable:
     paths: tuple[Path, ...] = field(compare=False)  # they follow from the other fields
     terms: tuple[tuple[Term, ...], ...] = field(compare=False)
 
+    def __deepcopy__(self, memo: dict[int, object]) -> ProductTable:
+        """Let copies of a network share its tables, and so the kernels made for them."""
+        return self
+
     @classmethod
+    @functools.cache  # tables are known by their identity
     def build(cls, irreps_in: Irreps, irreps_out: Irreps, correlation: int) -> ProductTable:
         """Find the polynomials; channels of the irreps are ignored.
 

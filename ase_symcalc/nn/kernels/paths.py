@@ -93,6 +93,10 @@ class PathTable:
             w_offset += b.mul
         return cls(irreps_x, irreps_sh.lmax, irreps_out, tuple(paths))
 
+    def __deepcopy__(self, memo: dict[int, object]) -> PathTable:
+        """Let copies of a network share its tables, and so the kernels made for them."""
+        return self
+
     @property
     def n_weights(self) -> int:
         """Radial weights per edge: one for each path and channel."""
