@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64
 from ase_symcalc.inference.coordinates import RadialCoordinate
 from ase_symcalc.inference.memory import pile
 from ase_symcalc.inference.surroundings import Surroundings
-from ase_symcalc.inference.tiles import each_part
+from ase_symcalc.inference.tiles import cut, each_part
 from ase_symcalc.nn.kernels.edges import (
     harmonics_gradient_kernel,
     harmonics_kernel,
@@ -18,8 +18,8 @@ from ase_symcalc.nn.kernels.edges import (
 )
 from ase_symcalc.nn.kernels.sorting import row_starts, sorted_by
 
-_PART = 4096
-"""Edges that a thread takes at a time."""
+_PART = (512, 4096)
+"""Fewest and most edges that a thread takes at a time."""
 
 
 class Edges:
@@ -46,7 +46,7 @@ class Edges:
         n, self.lmax, self.n_sh = len(seen.centre), lmax, (lmax + 1) ** 2
         self.n, self.dtype, self.itemsize = n, dtype, np.dtype(dtype).itemsize
         self.n_rows = len(seen.atomic_numbers)
-        self.bounds = [*range(0, n, _PART), n] if n else [0]
+        self.bounds = cut(n, *_PART)
         self._vectors = np.ascontiguousarray(seen.edge_vectors, dtype=np.float64)
         self._vectors_at = self._vectors.ctypes.data
         self.lengths, lengths_at = pile().array((n,), np.float64)

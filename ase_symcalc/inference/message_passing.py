@@ -13,9 +13,11 @@ from ase_symcalc.inference.edges import Edges
 from ase_symcalc.inference.images import RowImages
 from ase_symcalc.inference.memory import pile
 from ase_symcalc.inference.surroundings import Surroundings
-from ase_symcalc.inference.tiles import Tile, Tiling, each_part
+from ase_symcalc.inference.tiles import Tile, Tiling, cut, each_part
 from ase_symcalc.nn.layout import Block
 
+_TILE = 16
+"""Fewest atoms of a tile, unless there are no more."""
 _CACHE = 1 << 19
 """Bytes of the sums of a tile: what the second-level cache holds beside the weights."""
 
@@ -55,9 +57,9 @@ class MessagePassing:
         self.species = species[: self.n]
         self.images = RowImages.of(seen, dtype)
         widest = max(convolution.dim_out for convolution, _, _ in layers)
-        size = max(8, _CACHE // (widest * self.itemsize))
-        self.tiling = Tiling(self.species, size)
-        self._row_bounds = [*range(0, self.n_rows, size), self.n_rows]
+        most = max(_TILE, _CACHE // (widest * self.itemsize))
+        self.tiling = Tiling(self.species, cut(self.n, _TILE, most))
+        self._row_bounds = cut(self.n_rows, _TILE, most)
         # in the first layer an edge reads the row of its neighbour's species
         self.other_species = species.take(edges.neighbour)
         self.rows = [first_rows.ctypes.data]

@@ -8,9 +8,13 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Int64
 
 from ase_symcalc.nn.kernels.threads import run_tasks
+
+_PARTS = 3
+"""For each thread: the last one to finish then has little to wait for."""
 
 
 class Run(NamedTuple):
@@ -29,8 +33,26 @@ class Tile(NamedTuple):
     runs: tuple[Run, ...]
 
 
+def cut(n: int, least: int, most: int) -> list[int]:
+    """Bounds of parts of n rows: of ``most`` each, or smaller ones so that all threads have some.
+
+    A part of fewer than ``least`` rows would not be worth waking a thread for.
+    """
+    n_threads = torch.get_num_threads()
+    size = most
+    if n_threads > 1:
+        size = min(most, max(least, -(-n // (_PARTS * n_threads))))
+    return [*range(0, n, size), n] if n else [0]
+
+
 class Tiling:
     """All atoms of an evaluation, cut into tiles.
+
+    Parameters
+    ----------
+    species : (n,) array
+    bounds : list of int
+        Of the tiles, from 0 to n.
 
     Attributes
     ----------
@@ -39,9 +61,8 @@ class Tiling:
         Address of the atoms' order that the runs are about.
     """
 
-    def __init__(self, species: Int64[np.ndarray, "n"], size: int) -> None:
+    def __init__(self, species: Int64[np.ndarray, "n"], bounds: list[int]) -> None:
         n = len(species)
-        bounds = [*range(0, n, size), n] if n else [0]
         spans = list(itertools.pairwise(bounds))
         if n == 0 or (species == species[0]).all():
             first = int(species[0]) if n else 0
@@ -50,7 +71,8 @@ class Tiling:
             self.tiles = [Tile(a, b, (Run(first, a, b),)) for a, b in spans]
             return
         n_species = int(species.max()) + 1
-        key = np.arange(n) // size * n_species + species
+        tile = np.repeat(np.arange(len(spans)), np.diff(bounds))
+        key = tile * n_species + species
         self._order = np.argsort(key, kind="stable")  # kept: the address is of its numbers
         self.order = self._order.ctypes.data
         counts = np.bincount(key, minlength=len(spans) * n_species).reshape(-1, n_species)
