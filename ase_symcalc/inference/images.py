@@ -21,6 +21,7 @@ class RowImages:
         self._dtype = dtype
         self._real = "float" if np.dtype(dtype) == np.float32 else "double"
         self._known: dict[tuple[int, bool], tuple[Callable[..., None], tuple[int, ...], int]] = {}
+        self._kept: list[tuple[np.ndarray, ...]] = []  # addresses are of these
 
     @classmethod
     def of(cls, seen: Surroundings, dtype: Any) -> RowImages | None:
@@ -43,6 +44,7 @@ class RowImages:
         if key not in self._known:
             degrees = tuple((block.l, block.p) for block in blocks)
             packed = self._images.packed(degrees, self._dtype)
+            self._kept.append(packed)
             addresses = tuple(array.ctypes.data for array in packed)
             row = blocks[-1].end * packed[2].itemsize
             self._known[key] = (images_kernel(blocks, self._real, back), addresses, row)

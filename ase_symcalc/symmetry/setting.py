@@ -63,12 +63,19 @@ def standard_setting(atoms: Atoms, tolerance: float = 1e-5) -> StandardSetting:
     Raises
     ------
     InputError
-        If the structure is not a crystal, or no space group is found within the tolerance.
+        If the structure is not a crystal or not finite, or no space group is found within the
+        tolerance.
     """
     if not len(atoms) or not atoms.pbc.all():
         raise InputError(
             "a space group needs atoms that repeat along all three directions; got "
             f"{len(atoms)} atoms with pbc {atoms.pbc.tolist()}"
+        )
+    finite = np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()
+    if not finite or np.linalg.matrix_rank(atoms.cell.array) < 3:  # spglib crashes on NaN
+        raise InputError(
+            "a space group needs finite positions, and three cell vectors that are finite and "
+            "independent; correct the structure"
         )
     numbers = atoms.numbers.astype(np.int64)
     return find_setting(atoms.cell.array, atoms.get_scaled_positions(), numbers, tolerance)

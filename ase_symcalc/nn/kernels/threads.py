@@ -8,7 +8,8 @@ forks (the pool is made anew in the child).
 import functools
 import itertools
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -41,24 +42,49 @@ def run_in_parts(call: Callable[[int, int], None], start: Tensor | None, n_edges
 
 
 def run_tasks(tasks: Sequence[Callable[[], None]]) -> None:
-    """Run tasks that do not depend on each other, each thread taking the next one left."""
+    """Run tasks that do not depend on each other, each thread taking the next one left.
+
+    None of them runs any more when this returns or raises.
+    """
     n_threads = min(torch.get_num_threads(), len(tasks))
     if n_threads <= 1:
         for task in tasks:
             task()
         return
     left = iter(tasks)  # next() is one step under the interpreter lock
+    at_work: list[None] = []
 
     def work() -> None:
         for task in left:
             task()
 
-    others = [_pool(n_threads - 1).submit(work) for _ in range(n_threads - 1)]
+    def work_elsewhere() -> None:
+        at_work.append(None)
+        try:
+            work()
+        finally:
+            at_work.pop()
+
     try:
+        others = [_pool(n_threads - 1).submit(work_elsewhere) for _ in range(n_threads - 1)]
         work()
-    finally:
         for other in others:
             other.result()
+    except BaseException:  # Ctrl-C too, wherever it comes
+        _stop(left, at_work)
+        raise
+
+
+def _stop(left: Iterator[Callable[[], None]], at_work: Sequence[None]) -> None:
+    """Drop tasks nobody began, and wait for the others: the caller gives back their memory."""
+    try:
+        for _ in left:
+            pass
+        while at_work:
+            time.sleep(1e-4)
+    except KeyboardInterrupt:
+        _stop(left, at_work)
+        raise
 
 
 def _pool(size: int) -> ThreadPoolExecutor:
