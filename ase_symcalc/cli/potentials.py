@@ -49,6 +49,7 @@ def _print_table(cards: Sequence[PotentialCard]) -> None:
         table.add_column(title, justify="right")
     for card in cards:
         marks = [name for name in ("default", "preview") if getattr(card, name)]
+        marks += [f"@{head.name}" for head in card.heads]
         rows = card.accuracy
         table.add_row(
             "\n".join([f"{card.name} {card.version}", *(f"  {mark}" for mark in marks)]),

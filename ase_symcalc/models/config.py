@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
@@ -36,6 +37,8 @@ class NetworkConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, ready for JSON."""
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        if plain.get("heads") == []:  # files without heads are older than heads
+            del plain["heads"]
         return {"family": self.family, **plain}
 
     @classmethod
@@ -86,6 +89,9 @@ class ModelConfig(NetworkConfig):
         Messages are divided by its square root.
     repulsion_radii : tuple of float, Å
         One per element; the ZBL term of a pair ends at the sum of two. Empty: no such term.
+    heads : tuple of str
+        Levels of theory that share all but references, scale and readout: see `models.heads`.
+        Empty in a `SymNet`, which has one of each.
     """
 
     family: ClassVar[str] = "symnet"
@@ -100,6 +106,7 @@ class ModelConfig(NetworkConfig):
     num_intervals: int = 128
     avg_num_neighbours: float = 30.0
     repulsion_radii: tuple[float, ...] = ()
+    heads: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         NetworkConfig.__post_init__(self)  # super() knows no class with slots
@@ -121,3 +128,11 @@ class ModelConfig(NetworkConfig):
                 "repulsion_radii must be positive and at most half the cutoff, or the repulsion "
                 f"would end in a step; got {self.repulsion_radii} Å"
             )
+        if len(set(self.heads)) != len(self.heads):
+            raise InputError(f"heads must be named once each; got {self.heads}")
+        for head in self.heads:
+            if not re.fullmatch("[A-Za-z0-9]+([._-][A-Za-z0-9]+)*", head):
+                raise InputError(
+                    "a head is named by letters and digits, with single . _ or - between "
+                    f"them; got {head!r}"
+                )

@@ -8,6 +8,7 @@ from e3nn.o3 import Irreps
 from jaxtyping import Float
 from torch import Tensor
 
+from ase_symcalc.errors import InputError
 from ase_symcalc.graph import Environments
 from ase_symcalc.models.base import AbstractEnergyModel
 from ase_symcalc.models.config import ModelConfig
@@ -32,6 +33,11 @@ class SymNet(AbstractEnergyModel):
     species_of: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
+        if config.heads:
+            raise InputError(
+                f"expected the configuration of one network, got one with heads {config.heads}; "
+                "build_heads makes a network for each"
+            )
         super().__init__()
         self.config = config
         self.elements, self.cutoff = config.elements, config.cutoff

@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,8 @@ from ase.data import atomic_numbers
 from ase_symcalc.errors import InputError, PotentialFileError
 from ase_symcalc.potential_files.tables import from_table
 
-SCHEMA = 1
+SCHEMA = 2
+WITHOUT_HEADS = 1  # what older versions of this package can read
 CARD = "card.toml"
 
 
@@ -32,6 +33,8 @@ class AccuracyRow:
     """meV/Å, of a component"""
     stress: float | None = None
     """GPa, of a component; None if the data have no stress"""
+    head: str | None = None
+    """whose errors these are, if the potential has heads"""
 
     def __post_init__(self) -> None:
         for name in ("energy", "forces", "stress"):
@@ -40,6 +43,17 @@ class AccuracyRow:
                 raise InputError(
                     f"expected the {name} error on {self.dataset} to be at least 0, got {value}"
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the card says of one level of theory, if the potential has several."""
+
+    name: str
+    """what follows the ``@``"""
+    level_of_theory: str
+    training_data: str
+    pairs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +79,7 @@ class PotentialCard:
     name: str
     """lower-case letters, digits, and . _ - between them"""
     version: str
-    schema: int = SCHEMA
+    schema: int = WITHOUT_HEADS
     """of the files; a newer one than this package knows is refused"""
     description: str
     default: bool = False
@@ -95,14 +109,19 @@ class PotentialCard:
     reproduce: str
     """command that makes it again"""
     references: References
+    heads: tuple[Head, ...] = ()
+    """levels of theory that share one body, each used by its name behind an ``@``; else none"""
+    default_head: str | None = None
+    """which is meant where none is named"""
     sha256: Mapping[str, str] = field(default_factory=dict)
     """of each file by its name; filled in when the potential is saved"""
 
     def __post_init__(self) -> None:
         _check_name(self.name)
-        if self.schema != SCHEMA:
-            raise InputError(f"expected schema {SCHEMA}, got {self.schema}")
+        if not WITHOUT_HEADS <= self.schema <= SCHEMA:
+            raise InputError(f"expected schema {WITHOUT_HEADS} to {SCHEMA}, got {self.schema}")
         _check_elements(self.elements, self.pairs)
+        _check_heads(self)
         if not 0 < self.cutoff <= self.interaction_range < math.inf:
             raise InputError(
                 "expected 0 < cutoff <= interaction_range; "
@@ -115,6 +134,24 @@ class PotentialCard:
                 raise InputError(
                     f"expected sha256 of {name} to be 64 hexadecimal digits, got {digest!r}"
                 )
+
+
+def card_of_head(card: PotentialCard, name: str) -> PotentialCard:
+    """Card of one head, as if it were a potential by itself."""
+    (head,) = (head for head in card.heads if head.name == name)
+    return replace(
+        card,
+        name=f"{card.name}-{name.lower()}",
+        description=f"{card.description} (head {name})",
+        level_of_theory=head.level_of_theory,
+        training_data=head.training_data,
+        pairs=head.pairs,
+        accuracy=tuple(
+            replace(row, head=None) for row in card.accuracy if row.head in (None, name)
+        ),
+        heads=(),
+        default_head=None,
+    )
 
 
 def read_card(folder: str | os.PathLike[str]) -> PotentialCard:
@@ -160,19 +197,22 @@ def write_card(folder: str | os.PathLike[str], card: PotentialCard) -> None:
         if name == "accuracy" and value:
             for row in value:
                 tables += ["", "[[accuracy]]  # MAE: meV/atom, meV/Å, GPa", *_lines(row)]
+        elif name == "heads":
+            for head in value:
+                tables += ["", "[[heads]]", *_lines(head)]
         elif name == "references":
             tables += ["", "[references]", *_lines(value)]
         elif name == "sha256":
             tables += ["", "[sha256]"]
             tables += [f"{_toml(file)} = {_toml(digest)}" for file, digest in value.items()]
-        else:
+        elif value is not None:
             unit = "  # Å" if name in {"cutoff", "interaction_range"} else ""
             lines.append(f"{name} = {_toml(value)}{unit}")
     path = Path(folder) / CARD
     path.write_text("\n".join([*lines, *tables]) + "\n", encoding="utf-8", newline="\n")
 
 
-def _lines(record: AccuracyRow | References) -> list[str]:
+def _lines(record: AccuracyRow | Head | References) -> list[str]:
     named = ((f.name, getattr(record, f.name)) for f in fields(record))
     return [f"{name} = {_toml(value)}" for name, value in named if value is not None]
 
@@ -203,3 +243,19 @@ def _check_elements(elements: tuple[str, ...], pairs: tuple[str, ...]) -> None:
             "expected pairs of two of the elements, the one of the lower atomic number first; "
             f"got {strange[0]!r}"
         )
+
+
+def _check_heads(card: PotentialCard) -> None:
+    names = [head.name for head in card.heads]
+    if len(set(names)) != len(names):
+        raise InputError(f"expected heads to be named once each, got {', '.join(names)}")
+    used = {row.head for row in card.accuracy} | {card.default_head}
+    if strange := sorted(name for name in used if name is not None and name not in names):
+        raise InputError(
+            f"expected default_head and accuracy.head to name heads "
+            f"({', '.join(names) or 'there are none'}), got {strange[0]!r}"
+        )
+    if names and card.schema == WITHOUT_HEADS:
+        raise InputError(f"expected schema {SCHEMA} of a card with heads, got {card.schema}")
+    for head in card.heads:
+        _check_elements(card.elements, head.pairs)

@@ -46,9 +46,7 @@ def find_checkpoint(name_or_path: str | os.PathLike[str]) -> Checkpoint | None:
         If the name is that of another package's potential, but its file is not here.
     """
     text = os.fspath(name_or_path)
-    whole = (text, None)
-    base, at, selection = text.rpartition("@")
-    for start, chosen in (whole, (base, selection)) if at and base and selection else (whole,):
+    for start, chosen in _readings(text):
         path = Path(start).expanduser()
         if path.is_file() and not (path.parent / CARD).is_file():
             suffix = f"@{chosen}" if chosen else ""
@@ -92,6 +90,31 @@ def find_potential(name_or_path: str | os.PathLike[str]) -> Path:
     )
 
 
+def find_head(name_or_path: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """Folder of a potential, and the head of it that is meant.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        As `find_potential` takes it; ``@`` and the name of a head may follow.
+
+    Raises
+    ------
+    PotentialFileError
+        If there is no such potential.
+    """
+    text = os.fspath(name_or_path)
+    base, head = _readings(text)[-1]
+    if head is None or Path(text).expanduser().exists():
+        return find_potential(name_or_path), None
+    return find_potential(base if isinstance(name_or_path, str) else Path(base)), head
+
+
+def is_installed(folder: Path) -> bool:
+    """Whether the folder of a potential is one that its name finds."""
+    return any(place == folder for place, _ in _installed())
+
+
 def list_potentials() -> list[PotentialCard]:
     """Cards of all potentials that are known by name, the default first.
 
@@ -106,6 +129,13 @@ def list_potentials() -> list[PotentialCard]:
     for _, card in _installed():
         first.setdefault(card.name, card)
     return sorted(first.values(), key=lambda card: (not card.default, card.name))
+
+
+def _readings(text: str) -> list[tuple[str, str | None]]:
+    """Read all of it as a name or path, then what stands before the last @ and what after."""
+    base, _, selection = text.rpartition("@")
+    whole: tuple[str, str | None] = (text, None)
+    return [whole, (base, selection)] if base and selection else [whole]
 
 
 def _folder_at(path: Path) -> Path:

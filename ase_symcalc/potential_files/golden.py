@@ -58,8 +58,15 @@ def make_golden(
     return {"command": command, "versions": versions, "structures": rows}
 
 
+def join_golden(golden: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """One table of what `make_golden` gave for each head, by its name."""
+    first = next(iter(golden.values()))
+    rows = [{"head": head, **row} for head, table in golden.items() for row in table["structures"]]
+    return {**first, "structures": rows}
+
+
 def golden_deviation(potential: Potential) -> Deviation:
-    """Evaluate a potential's golden structures again and compare.
+    """Evaluate a potential's golden structures, those of its head, again and compare.
 
     Raises
     ------
@@ -71,6 +78,8 @@ def golden_deviation(potential: Potential) -> Deviation:
     golden = json.loads((potential.folder / GOLDEN).read_bytes())
     worst = Deviation(0.0, 0.0, 0.0)
     for row in golden["structures"]:
+        if row.get("head") != potential.head:
+            continue
         atoms = Atoms(row["numbers"], positions=row["positions"], cell=row["cell"], pbc=row["pbc"])
         now = _row(potential.model, atoms)
         here = Deviation(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,10 +15,16 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from ase_symcalc.errors import InputError, PotentialFileError
-from ase_symcalc.models import AbstractEnergyModel, build_model, config_from_dict
-from ase_symcalc.potential_files.card import PotentialCard, read_card
+from ase_symcalc.models import AbstractEnergyModel, ModelConfig, build_model, config_from_dict
+from ase_symcalc.models.heads import cut_head
+from ase_symcalc.potential_files.card import PotentialCard, card_of_head, read_card
 from ase_symcalc.potential_files.convert import convert_file
-from ase_symcalc.potential_files.find import Checkpoint, find_checkpoint, find_potential
+from ase_symcalc.potential_files.find import (
+    Checkpoint,
+    find_checkpoint,
+    find_head,
+    is_installed,
+)
 
 CONFIG, WEIGHTS, GOLDEN = "config.json", "weights.safetensors", "golden.json"
 HASHED = (CONFIG, WEIGHTS, GOLDEN)
@@ -38,13 +44,15 @@ class Potential:
     device: torch.device
     dtype: torch.dtype
     address: str | None = None
-    """what `load_potential` finds a checkpoint of another package by, if it is one"""
+    """what `load_potential` finds a head, or a checkpoint of another package, by"""
+    head: str | None = None
+    """which of several it was cut out of"""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the card's table of hashes: the same if and only if the files are."""
+        """SHA-256 of the card's table of hashes: the same if and only if files and head are."""
         table = json.dumps(dict(self.card.sha256), sort_keys=True)
-        return hashlib.sha256(table.encode()).hexdigest()
+        return hashlib.sha256(f"{table}{self.head or ''}".encode()).hexdigest()
 
 
 def load_potential(
@@ -58,8 +66,9 @@ def load_potential(
     Parameters
     ----------
     name_or_path : str or path
-        As `find_potential` takes it; or a checkpoint of another package, as
-        `find_checkpoint` takes it, which is converted on the way.
+        As `find_head` takes it; or a checkpoint of another package, as
+        `find_checkpoint` takes it, which is converted on the way. Of a potential with
+        several levels of theory, the network of the one behind the ``@`` is cut out.
     device : str or torch.device
     dtype : {"float64", "float32"}
         Of the network; the stored weights are converted.
@@ -73,25 +82,51 @@ def load_potential(
     ------
     PotentialFileError
         If there is no such potential, a file is missing, truncated, has a wrong hash or a
-        newer schema, or its contents do not fit the network it describes.
+        newer schema, its contents do not fit the network it describes, or it has no such
+        head.
     InputError
         If the device or dtype cannot be had.
     """
     target, precision = target_of(device, dtype)
     if checkpoint := find_checkpoint(name_or_path):
         return _converted(checkpoint, target, precision)
-    folder = find_potential(name_or_path)
+    folder, wanted = find_head(name_or_path)
     card = read_card(folder)
+    head = _head(card, wanted, folder)
     contents = {name: _verified(folder / name, card.sha256.get(name)) for name in HASHED}
     for name in sorted(set(card.sha256) - set(HASHED)):
         _verified(folder / name, card.sha256[name])
     with torch.inference_mode(False):  # else nobody could differentiate the model later
-        model = _network(folder / CONFIG, contents[CONFIG])
-        check_agreement(card, model, folder)
+        model, heads = _network(folder / CONFIG, contents[CONFIG])
+        check_agreement(card, model, heads, folder)
         tensors = _tensors(folder / WEIGHTS, contents[WEIGHTS])
+        if head is not None:
+            tensors = cut_head(tensors, head, heads)
         _check_fit(folder / WEIGHTS, tensors, model.state_dict())
         model = ready(model, tensors, target, precision)
-    return Potential(card, model, folder, target, precision)
+    if head is None:
+        return Potential(card, model, folder, target, precision)
+    address = f"{card.name if is_installed(folder) else folder}@{head}"
+    return Potential(card_of_head(card, head), model, folder, target, precision, address, head)
+
+
+def _head(card: PotentialCard, wanted: str | None, folder: Path) -> str | None:
+    """Name of the head to cut out; None if there is one readout only."""
+    names = [head.name for head in card.heads]
+    head = wanted or card.default_head
+    if head is None and not names:
+        return None
+    if head in names:
+        return head
+    if not names:
+        raise PotentialFileError(
+            f"{folder}: expected no head to be named, because {card.name} has none, got @{head}"
+        )
+    asked = f"got @{head}" if head else "got none"
+    raise PotentialFileError(
+        f"{folder}: expected one of the heads of {card.name}, {asked}. Each is a level of theory "
+        f"with an energy of its own: {', '.join(f'{card.name}@{name}' for name in names)}."
+    )
 
 
 def _converted(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Potential:
@@ -114,8 +149,16 @@ def ready(
     return model.eval().requires_grad_(False)
 
 
-def check_agreement(card: PotentialCard, model: AbstractEnergyModel, where: Path) -> None:
-    """Raise PotentialFileError if a card speaks of another network."""
+def check_agreement(
+    card: PotentialCard, model: AbstractEnergyModel, heads: Sequence[str], where: Path
+) -> None:
+    """Raise PotentialFileError if a card speaks of another network or other heads."""
+    if [head.name for head in card.heads] != list(heads):
+        raise PotentialFileError(
+            f"{where}: expected card and network to have the same heads, got "
+            f"{', '.join(head.name for head in card.heads) or 'none'} on the card and "
+            f"{', '.join(heads) or 'none'} of the network. Correct the card."
+        )
     for name in ("elements", "cutoff", "interaction_range"):
         said, has = getattr(card, name), getattr(model, name)
         if said != has:
@@ -161,9 +204,13 @@ def _verified(path: Path, digest: str | None) -> bytes:
     return content
 
 
-def _network(path: Path, content: bytes) -> AbstractEnergyModel:
+def _network(path: Path, content: bytes) -> tuple[AbstractEnergyModel, tuple[str, ...]]:
+    """Network of one head, and the names of all."""
     try:
-        return build_model(config_from_dict(json.loads(content)))
+        config = config_from_dict(json.loads(content))
+        if isinstance(config, ModelConfig):
+            return build_model(replace(config, heads=())), config.heads
+        return build_model(config), ()
     except (InputError, ValueError, TypeError, RecursionError) as error:
         raise PotentialFileError(
             f"{path}: expected the settings of a network, got: {error}. {FETCH}"

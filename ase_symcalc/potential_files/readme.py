@@ -26,6 +26,10 @@ def readme(card: PotentialCard) -> str:
             f"weights in {card.dtype}",
             f"- Level of theory: {card.level_of_theory}",
             f"- Training data: {card.training_data}",
+            *(
+                f"- `{card.name}@{head.name}`: {head.level_of_theory}; {head.training_data}"
+                for head in card.heads
+            ),
             f"- Its limits: {card.limits}",
             f"- Not for: {card.not_for}",
             f"- Licence: {card.licence}; authors: {', '.join(card.authors)}",

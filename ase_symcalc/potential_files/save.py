@@ -15,7 +15,9 @@ from typing import Any
 from safetensors import torch as safetensors
 
 from ase_symcalc.errors import InputError
-from ase_symcalc.models import AbstractEnergyModel
+from ase_symcalc.models import AbstractEnergyModel, NetworkConfig
+from ase_symcalc.models.heads import Heads, join_heads
+from ase_symcalc.models.symnet import SymNet
 from ase_symcalc.potential_files.card import PotentialCard, write_card
 from ase_symcalc.potential_files.load import CONFIG, GOLDEN, WEIGHTS, check_agreement
 from ase_symcalc.potential_files.readme import readme
@@ -23,7 +25,7 @@ from ase_symcalc.potential_files.readme import readme
 
 def save_potential(
     folder: str | os.PathLike[str],
-    model: AbstractEnergyModel,
+    model: AbstractEnergyModel | Heads[SymNet],
     card: PotentialCard,
     golden: Mapping[str, Any],
 ) -> PotentialCard:
@@ -33,12 +35,12 @@ def save_potential(
     ----------
     folder : str or path
         Must not exist yet; folders above it are made.
-    model : AbstractEnergyModel
-        Its weights are stored in the dtype they have.
+    model : AbstractEnergyModel or Heads
+        Its weights are stored in the dtype they have; those that heads share, once.
     card : PotentialCard
         Hashes on it are replaced by those of the files.
     golden : mapping
-        From `make_golden`.
+        From `make_golden`, or from `join_golden` if there are heads.
 
     Returns
     -------
@@ -58,13 +60,17 @@ def save_potential(
             f"expected a folder that does not exist yet, got {folder}. "
             "Choose another, or remove it if nobody needs it any more."
         )
-    check_agreement(card, model, folder)
-    tensors = {
-        name: tensor.detach().cpu().contiguous().clone()
-        for name, tensor in model.state_dict().items()
-    }
+    heads: tuple[str, ...] = ()
+    if isinstance(model, Heads):
+        heads, state = model.names, join_heads(model)
+        model = model[heads[0]]
+        config: NetworkConfig = replace(model.config, heads=heads)
+    else:
+        config, state = model.config, model.state_dict()
+    check_agreement(card, model, heads, folder)
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     contents = {
-        CONFIG: _json(model.config.to_dict(), indent=2),
+        CONFIG: _json(config.to_dict(), indent=2),
         WEIGHTS: safetensors.save(tensors),
         GOLDEN: _json(golden, indent=1),
     }

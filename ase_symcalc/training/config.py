@@ -12,6 +12,7 @@ from ase_symcalc.errors import InputError
 from ase_symcalc.models import ModelConfig
 from ase_symcalc.potential_files import References
 from ase_symcalc.potential_files.tables import from_table
+from ase_symcalc.training.start import load_starts, network
 
 UNPUBLISHED = References(
     implementation="ase_symcalc",
@@ -35,8 +36,14 @@ class DataFile:
     """which frames, as ASE writes slices"""
     stress: Literal["full", "deviatoric", "none"] = "full"
     """how much of the stress labels to trust; "deviatoric" leaves out the pressure"""
+    energy_key: str | None = None
+    """entry of `Atoms.info` that holds the energy, if it is not that of the calculator"""
+    forces_key: str | None = None
+    """entry of `Atoms.arrays` that holds the forces, if they are not those of the calculator"""
     stress_key: str | None = None
     """entry of `Atoms.info` that holds the stress, if it is not that of the calculator"""
+    head: str = ""
+    """level of theory, a head of the model; energies of different heads are never compared"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,8 @@ class DataConfig:
     """eV/Å; frames of `train` with a larger force are dropped"""
     weights: Mapping[str, float] = field(default_factory=dict)
     """factor on the loss of the frames of a config_type; 1 where none is given"""
+    check: bool = True
+    """refuse frames whose labels contradict each other: see `training.checks`"""
 
     def __post_init__(self) -> None:
         if not self.train:
@@ -124,8 +133,12 @@ class ScheduleConfig:
 
     epochs: int = 100
     warmup_epochs: float = 1.0
+    decay: Literal["cosine", "plateau"] = "cosine"
+    """of the learning rate: with the epochs, or halved when validation gets no better"""
+    patience: int = 10
+    """epochs that a plateau must last"""
     final_fraction: float = 0.01
-    """learning rate at the end over its peak"""
+    """learning rate at the end, or the least on plateaus, over its peak"""
     second_stage: float = 0.25
     """last fraction of the epochs, trained with the second weights of the loss"""
     max_minutes: float | None = None
@@ -133,7 +146,7 @@ class ScheduleConfig:
     checkpoint_minutes: float = 3.0
 
     def __post_init__(self) -> None:
-        _require_positive("schedule", epochs=self.epochs)
+        _require_positive("schedule", epochs=self.epochs, patience=self.patience)
         for name in ("final_fraction", "second_stage"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(
@@ -144,6 +157,37 @@ class ScheduleConfig:
                 f"schedule.warmup_epochs must be shorter than the {self.epochs} epochs; "
                 f"got {self.warmup_epochs}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class StartConfig:
+    """The potential whose weights a run starts from."""
+
+    potential: str
+    """name or folder, with ``@`` and a head if it has several"""
+    freeze: tuple[str, ...] = ()
+    """parameters that keep their values, by the beginning of their names: "layers.0" """
+    references: Literal["refit", "keep"] = "refit"
+    """reference energies: moved to where the potential is right on average over the data of
+    each composition, or kept, for data at the very level of theory of the potential"""
+    replay: tuple[DataFile, ...] = ()
+    """frames of the earlier training, against forgetting"""
+    replay_fraction: float = 0.5
+    """part of each epoch's frames that are replayed, drawn anew for each"""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.replay_fraction < 1:
+            raise InputError(
+                f"start.replay_fraction must lie between 0 and 1; got {self.replay_fraction}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class HeadConfig:
+    """What the card says of one level of theory."""
+
+    level_of_theory: str = "not stated"
+    training_data: str = "not stated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +207,10 @@ class CardConfig:
     authors: tuple[str, ...] = ()
     reproduce: str = "symcalc train config.toml"
     references: References = UNPUBLISHED
+    heads: Mapping[str, HeadConfig] = field(default_factory=dict)
+    """by name, if the model has several"""
+    default_head: str | None = None
+    """which is meant where a user names none"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +220,23 @@ class TrainConfig:
     folder: str
     """where the run writes"""
     model: ModelConfig
-    """its avg_num_neighbours is replaced by what the data have"""
+    """its avg_num_neighbours is replaced by what the data have, unless a potential is
+    started from: then all but the heads is as there"""
     data: DataConfig
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    start: StartConfig | None = None
     seed: int = 0
-    device: str = "cpu"
+    members: int = 1
+    """potentials to train, from seeds ``seed``, ``seed + 1``, ...: a committee"""
+    device: str = "auto"
+    """as torch names it; "auto" is CUDA where there is some"""
     card: CardConfig = CardConfig()
+
+    def __post_init__(self) -> None:
+        _require_positive("train", members=self.members)
+        _check_heads(self)
 
 
 def read_config(path: Path | str, data: Path | str | None = None) -> TrainConfig:
@@ -205,7 +262,7 @@ def read_config(path: Path | str, data: Path | str | None = None) -> TrainConfig
     except ValueError as error:
         raise InputError(f"{path} is not valid TOML: {error}") from error
     try:
-        config = config_from_table(table)
+        config = config_from_table(table, path.parent)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -215,21 +272,65 @@ def read_config(path: Path | str, data: Path | str | None = None) -> TrainConfig
         return tuple(replace(file, path=str(source / file.path)) for file in files)
 
     found = replace(config.data, train=resolve(config.data.train), test=resolve(config.data.test))
-    return replace(config, folder=str(path.parent / config.folder), data=found)
+    start = config.start and replace(config.start, replay=resolve(config.start.replay))
+    return replace(config, folder=str(path.parent / config.folder), data=found, start=start)
 
 
-def config_from_table(table: Mapping[str, Any]) -> TrainConfig:
-    """Check a nested table, as TOML gives it, and make a `TrainConfig` of it."""
-    model, data = table.get("model"), table.get("data")
+def config_from_table(table: Mapping[str, Any], folder: Path = Path()) -> TrainConfig:
+    """Check a nested table, as TOML gives it, and make a `TrainConfig` of it.
+
+    The path of a potential to start from is relative to ``folder``.
+    """
+    table, model = dict(table), table.get("model")
+    for section in ("data", "start"):
+        if isinstance(held := table.get(section), Mapping):
+            table[section] = {key: _files(held[key], key) for key in held}
     if isinstance(model, Mapping) and "avg_num_neighbours" in model:
         raise InputError("model.avg_num_neighbours is counted from the data; leave it out")
-    if isinstance(data, Mapping):
-        table = {**table, "data": {key: _files(value) for key, value in data.items()}}
+    if "start" in table:
+        potential = from_table(StartConfig, table["start"], "start").potential
+        if Path(potential).name != potential:
+            potential = str(folder / Path(potential).expanduser())
+        table["start"]["potential"] = potential
+        table["model"] = _network_of(potential, {} if model is None else model)
     return from_table(TrainConfig, table)
 
 
-def _files(value: Any) -> Any:
+def _network_of(potential: str, model: Any) -> Any:
+    """Table of the network of a potential, and the heads of the table that is given."""
+    if not isinstance(model, Mapping):
+        return model
+    if given := sorted(set(model) - {"heads"}):
+        raise InputError(
+            f"model.{given[0]} is that of start.potential; leave it out: only heads may be given"
+        )
+    heads = model.get("heads", [])
+    names = [str(name) for name in heads] if isinstance(heads, list) else []
+    start = next(iter(load_starts(potential, names).values()))
+    settings = network(start).config.to_dict()
+    return {key: settings[key] for key in settings.keys() - {"family"}} | {"heads": heads}
+
+
+def _check_heads(config: TrainConfig) -> None:
+    heads, data = config.model.heads, config.data
+    learnt = (*data.train, *(config.start.replay if config.start else ()))
+    for file in (*learnt, *data.test):
+        if heads and file.head not in heads:
+            raise InputError(
+                f"{file.path}: expected head to name one of model.heads, {', '.join(heads)}; "
+                f"got {file.head or 'none'}"
+            )
+        if file.head and not heads:
+            raise InputError(f"{file.path} is for head {file.head}, but model.heads lists none")
+    if missing := set(heads) - {file.head for file in learnt}:
+        raise InputError(f"no file to train on is for head {min(missing)} of model.heads")
+    default = config.card.default_head
+    if strange := set(config.card.heads) - set(heads) | ({default} - {None, *heads}):
+        raise InputError(f"the card speaks of a head {strange.pop()}, which model.heads lacks")
+
+
+def _files(value: Any, key: str) -> Any:
     """In a list of files, a bare path stands for all frames of a file."""
-    if not isinstance(value, list):
+    if key not in ("train", "test", "replay") or not isinstance(value, list):
         return value
     return [{"path": file} if isinstance(file, str) else file for file in value]

@@ -1,11 +1,11 @@
-"""Labelled frames: read, checked, split by group, packed into mini-batches."""
+"""Labelled frames: read, turned into graphs, packed into mini-batches."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import lzma
-from collections import defaultdict
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.geometry import complete_cell
-from ase.stress import voigt_6_to_full_3x3_stress
 from jaxtyping import Float, Float32
 from torch import Tensor
 
@@ -23,8 +22,13 @@ from ase_symcalc.errors import InputError
 from ase_symcalc.graph import AtomicGraph, join_graphs
 from ase_symcalc.structures import build_graph
 from ase_symcalc.training.config import DataFile
+from ase_symcalc.training.labels import read_labels
+from ase_symcalc.training.primitive import primitive_frame
 
-MAX_NET_FORCE = 1e-3  # eV/Å per square root of the number of atoms: rounding adds up like noise
+COUNTER = re.compile(r"\b(snapshot|step|frame|image|ionic)\w*[ _=:#]*\d+", re.IGNORECASE)
+RUN_KEYS = ("run", "run_id", "trajectory", "traj", "traj_id")
+STEP_KEYS = ("step", "md_step", "ionic_step", "snapshot")
+RUN_FILES = ("OUTCAR", "vasprun")  # what a program writes while atoms move is one run
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +36,43 @@ class Frame:
     """One structure with its labels. The graph and its labels are float32, energies not."""
 
     graph: AtomicGraph
-    energy: float
-    """eV; less the reference energies where these were subtracted"""
-    forces: Float32[Tensor, "n_atoms 3"]
-    """eV/Å"""
+    energy: float | None
+    """eV; less the reference energies where these were subtracted; None if not known"""
+    forces: Float32[Tensor, "n_atoms 3"] | None
+    """eV/Å; None if not known"""
     stress: Float32[Tensor, "3 3"] | None
-    """eV/Å³"""
+    """eV/Å³; None if not known"""
     deviatoric: bool
     """only the traceless part of the stress is known"""
     weight: float
+    head: str
+    """level of theory"""
     source: str
-    """file it came from"""
+    """file it came from, as short as folder and stem"""
     config_type: str
-    group: tuple[str, float, float]
-    """formula, energy and volume: the same for copies under a symmetry"""
+    name: str
+    """number and file, for messages"""
+    number: int
+    """place in the file"""
+    run: str
+    """what frames of one trajectory share; empty if nothing tells of one"""
+
+    @property
+    def volume(self) -> float:
+        """Å³; 1 or more in the directions of a molecule that have no cell."""
+        return abs(float(np.linalg.det(self.graph.cell[0].double().numpy())))
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Frames joined, with their labels. Missing stresses are zero and masked."""
+    """Frames joined, with their labels. What is missing is zero, and so is its mask."""
 
     graph: AtomicGraph
     energy: Float32[Tensor, "n_structures"]
     forces: Float32[Tensor, "n_atoms 3"]
     stress: Float32[Tensor, "n_structures 3 3"]
+    has_energy: Float32[Tensor, "n_structures"]
+    has_forces: Float32[Tensor, "n_structures"]
     has_stress: Float32[Tensor, "n_structures"]
     deviatoric: Float32[Tensor, "n_structures"]
     weight: Float32[Tensor, "n_structures"]
@@ -93,6 +110,7 @@ def read_frames(
     *,
     weights: Mapping[str, float],
     max_force: float = float("inf"),
+    primitive: bool = False,
 ) -> list[Frame]:
     """Read, check and turn into graphs the frames of one file.
 
@@ -106,12 +124,14 @@ def read_frames(
         Weight of each config_type; 1 where none is given.
     max_force : float, eV/Å
         Frames with an atom pushed harder are left out.
+    primitive : bool
+        Supercells that repeat a smaller cell, labels included, are cut down to it.
 
     Raises
     ------
     InputError
-        Naming file and frame, if there is another element, a label is missing or not finite,
-        or the forces do not sum to zero.
+        Naming file and frame, if there is another element, no label, or one that cannot be
+        right by itself: see `labels.read_labels`.
     """
     source = "/".join(Path(file.path).parts[-2:]).split(".")[0]
     frames = []
@@ -120,62 +140,37 @@ def read_frames(
         if unknown := sorted(set(atoms.symbols) - set(elements)):
             raise InputError(
                 f"{name} holds {', '.join(unknown)}, but model.elements lists only "
-                f"{', '.join(elements)}"
+                f"{', '.join(elements)}. Name all there; or, if a potential is trained further, "
+                "leave such frames out or train a new one on all data: it learns no new elements"
             )
-        energy, forces, stress = _labels(atoms, name, file)
-        if len(forces) and np.linalg.norm(forces, axis=1).max() > max_force:
+        labels = read_labels(atoms, name, file)
+        if labels.forces is not None and np.linalg.norm(labels.forces, axis=1).max() > max_force:
             continue
+        if primitive:
+            atoms, labels = primitive_frame(atoms, labels)
         config_type = str(atoms.info.get("config_type", ""))
         frames.append(
             Frame(
                 graph=_graph(atoms, cutoff, name),
-                energy=energy,
-                forces=torch.from_numpy(forces).float(),
-                stress=None if stress is None else torch.from_numpy(stress).float(),
+                energy=labels.energy,
+                forces=None if labels.forces is None else torch.from_numpy(labels.forces).float(),
+                stress=None if labels.stress is None else torch.from_numpy(labels.stress).float(),
                 deviatoric=file.stress == "deviatoric",
                 weight=weights.get(config_type, 1.0),
+                head=file.head,
                 source=source,
                 config_type=config_type,
-                group=(atoms.get_chemical_formula(), round(energy, 4), _rounded_volume(atoms)),
+                name=name,
+                number=number,
+                run=_run(atoms, file.path),
             )
         )
     return frames
 
 
-def split(frames: Sequence[Frame], fraction: float, seed: int) -> tuple[list[Frame], list[Frame]]:
-    """Training and validation frames; a group is never on both sides.
-
-    The fraction is taken from each file. Groups are ordered by a hash of the seed and of
-    what they are, so a frame keeps its side when other files are added.
-    """
-    groups: dict[tuple[str, float, float], list[int]] = defaultdict(list)
-    for i, frame in enumerate(frames):
-        groups[frame.group].append(i)
-    by_source: dict[str, list[list[int]]] = defaultdict(list)
-    for key in sorted(groups, key=lambda key: _hash(f"{seed} {key}")):
-        members = groups[key]
-        by_source[frames[members[0]].source].append(members)
-    validation: set[int] = set()
-    for members_of in by_source.values():
-        wanted, taken = round(fraction * sum(map(len, members_of))), 0
-        for members in members_of:
-            if taken + len(members) <= wanted:
-                validation.update(members)
-                taken += len(members)
-    sides: tuple[list[Frame], list[Frame]] = ([], [])
-    for i, frame in enumerate(frames):
-        sides[i in validation].append(frame)
-    if not all(sides):
-        raise InputError(
-            f"{len(frames)} frames cannot be split with validation_fraction {fraction}: one side "
-            "is empty; give more frames or another fraction"
-        )
-    return sides
-
-
 def epoch_order(n_frames: int, seed: int, epoch: int) -> list[int]:
     """Order of the frames in an epoch: a function of seed and epoch, so a resume finds it."""
-    generator = torch.Generator().manual_seed(int(_hash(f"{seed} {epoch}")[:15], 16))
+    generator = torch.Generator().manual_seed(int(hash_text(f"{seed} {epoch}")[:15], 16))
     return torch.randperm(n_frames, generator=generator).tolist()
 
 
@@ -194,13 +189,20 @@ def pack(n_edges: Sequence[int], max_edges: int) -> list[list[int]]:
 
 def collate(frames: Sequence[Frame], device: torch.device | str = "cpu") -> Batch:
     """Join frames into one batch."""
+
+    def known(labels: Sequence[object]) -> Float32[Tensor, "n_structures"]:
+        return torch.tensor([float(label is not None) for label in labels], device=device)
+
+    forces = [torch.zeros_like(f.graph.positions) if f.forces is None else f.forces for f in frames]
     zero = torch.zeros(3, 3)
     return Batch(
         graph=join_graphs([f.graph for f in frames]).to(device, torch.float32),
-        energy=torch.tensor([f.energy for f in frames], device=device),
-        forces=torch.cat([f.forces for f in frames]).to(device),
+        energy=torch.tensor([f.energy or 0.0 for f in frames], device=device),
+        forces=torch.cat(forces).to(device),
         stress=torch.stack([zero if f.stress is None else f.stress for f in frames]).to(device),
-        has_stress=torch.tensor([float(f.stress is not None) for f in frames], device=device),
+        has_energy=known([f.energy for f in frames]),
+        has_forces=known([f.forces for f in frames]),
+        has_stress=known([f.stress for f in frames]),
         deviatoric=torch.tensor([float(f.deviatoric) for f in frames], device=device),
         weight=torch.tensor([f.weight for f in frames], device=device),
         n_atoms=torch.tensor([float(f.graph.n_atoms) for f in frames], device=device),
@@ -227,44 +229,31 @@ def stress_errors(
     return errors - torch.diag_embed(pressure.unsqueeze(1).expand(-1, 3))
 
 
-def _labels(atoms: Atoms, name: str, file: DataFile) -> tuple[float, np.ndarray, np.ndarray | None]:
-    results = atoms.calc.results if atoms.calc is not None else {}
-    for key in ("energy", "forces"):
-        if key not in results:
-            raise InputError(f"{name} has no {key}; every frame needs an energy and forces")
-    energy = float(results["energy"])
-    forces = np.array(results["forces"], dtype=float)
-    held, key = (results, "stress") if file.stress_key is None else (atoms.info, file.stress_key)
-    stress = np.array(held[key], dtype=float) if key in held and file.stress != "none" else None
-    for key, label in (("energy", energy), ("forces", forces), ("stress", stress)):
-        if label is not None and not np.isfinite(label).all():
-            raise InputError(f"{name} has a label that is not a finite number: {key}")
-    net = np.abs(forces.sum(axis=0)).max()
-    if net > MAX_NET_FORCE * np.sqrt(len(atoms)):
-        raise InputError(
-            f"{name}: its forces sum to {net:.3g} eV/Å, but without an outer field they sum to "
-            "zero; the labels are wrong or incomplete"
-        )
-    if stress is None or not _rounded_volume(atoms):
-        return energy, forces, None
-    return energy, forces, voigt_6_to_full_3x3_stress(stress) if stress.ndim == 1 else stress
-
-
 def _graph(atoms: Atoms, cutoff: float, name: str) -> AtomicGraph:
     try:
         graph = build_graph(atoms, cutoff, dtype=torch.float32)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-    if _rounded_volume(atoms):
+    if abs(np.linalg.det(atoms.cell.array)) > 0:
         return graph
     # without a volume the stress and its gradient are NaN, even where they are masked; no
     # edge crosses the directions that are filled in
     return replace(graph, cell=torch.from_numpy(complete_cell(atoms.cell)).float()[None])
 
 
-def _rounded_volume(atoms: Atoms) -> float:
-    return round(abs(float(np.linalg.det(atoms.cell.array))), 2)
-
-
-def _hash(text: str) -> str:
+def hash_text(text: str) -> str:
+    """SHA-256 of a text, in hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _run(atoms: Atoms, path: str) -> str:
+    """Trajectory that a frame says it is of: by a key, a step, or a counted description."""
+    info, formula = atoms.info, atoms.get_chemical_formula()
+    for key in RUN_KEYS:
+        if key in info:
+            return f"{path} {formula} {info[key]}"
+    text = f"{info.get('config_type', '')} {info.get('description', '')}"
+    told = COUNTER.search(text) or any(key in info for key in STEP_KEYS)
+    if told or Path(path).name.startswith(RUN_FILES):
+        return f"{path} {formula} {COUNTER.sub('', text)}"
+    return ""

@@ -13,10 +13,18 @@ import torch
 from ase import Atoms
 from ase.data import atomic_numbers
 
-from ase_symcalc.models import AbstractEnergyModel
+from ase_symcalc.models.heads import Heads
 from ase_symcalc.models.symnet import SymNet
-from ase_symcalc.potential_files import AccuracyRow, PotentialCard, make_golden, save_potential
-from ase_symcalc.training.config import CardConfig
+from ase_symcalc.potential_files import (
+    AccuracyRow,
+    Head,
+    PotentialCard,
+    join_golden,
+    make_golden,
+    save_potential,
+)
+from ase_symcalc.potential_files.card import SCHEMA, WITHOUT_HEADS
+from ase_symcalc.training.config import CardConfig, HeadConfig
 from ase_symcalc.training.dataset import Frame
 from ase_symcalc.training.metrics import Errors
 from ase_symcalc.training.references import Baseline
@@ -29,27 +37,49 @@ GOLDEN_COMMAND = (
 
 def make_card(
     config: CardConfig,
-    model: AbstractEnergyModel,
+    heads: Heads[SymNet],
     frames: Sequence[Frame],
     errors: Mapping[str, Errors],
+    head_of: Mapping[str, str],
 ) -> PotentialCard:
-    """Card of a model trained on some frames.
+    """Card of networks trained on some frames.
 
     Parameters
     ----------
     config : CardConfig
-    model : AbstractEnergyModel
+    heads : Heads
     frames : sequence of Frame
-        Those it was trained on.
+        Those they were trained on.
     errors : mapping of str to Errors
-        On what it was not trained on, by the name of the data.
+        On what they were not trained on, by the name of the data.
+    head_of : mapping of str to str
+        Head that the data of these names are of.
     """
     settings = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    model = heads[heads.names[0]]
+    several = heads.names != ("",)
     rows = tuple(
-        AccuracyRow(name, round(row.energy_mae, 3), round(row.force_mae, 3), _known(row.stress_mae))
+        AccuracyRow(
+            name,
+            round(row.energy_mae, 3),
+            round(row.force_mae, 3),
+            _known(row.stress_mae),
+            head_of.get(name) or None,
+        )
         for name, row in errors.items()
+        if math.isfinite(row.energy_mae + row.force_mae)  # else there was no label
+    )
+    settings["heads"] = tuple(
+        Head(
+            name,
+            **dataclasses.asdict(config.heads.get(name, HeadConfig())),
+            pairs=_pairs([frame for frame in frames if frame.head == name], model.elements),
+        )
+        for name in heads.names
+        if several
     )
     return PotentialCard(
+        schema=SCHEMA if several else WITHOUT_HEADS,
         elements=model.elements,
         pairs=_pairs(frames, model.elements),
         cutoff=model.cutoff,
@@ -62,8 +92,8 @@ def make_card(
 
 def export(
     folder: Path,
-    model: SymNet,
-    baseline: Baseline,
+    heads: Heads[SymNet],
+    baselines: Mapping[str, Baseline],
     card: PotentialCard,
     frames: Sequence[Frame],
 ) -> None:
@@ -72,24 +102,36 @@ def export(
     Parameters
     ----------
     folder : Path
-    model : SymNet
-        With reference energies of zero; left as it is.
-    baseline : Baseline
-        Its reference energies are put in, in float64.
+    heads : Heads
+        With reference energies of zero; left as they are.
+    baselines : mapping of str to Baseline
+        Reference energies of each head, put in in float64.
     card : PotentialCard
     frames : sequence of Frame
         The smallest of each source become the golden structures.
     """
-    model = copy.deepcopy(model).cpu()
-    model.reference_energies = torch.from_numpy(baseline.reference_energies)
-    smallest: dict[str, Frame] = {}
-    for frame in sorted(frames, key=lambda frame: frame.graph.n_atoms):
-        smallest.setdefault(frame.source, frame)
-    structures = {source: _atoms(frame) for source, frame in smallest.items()}
-    golden = make_golden(model, structures, GOLDEN_COMMAND.format(name=card.name))
+    heads = copy.deepcopy(heads).cpu()
+    golden = {}
+    for name in heads.names:
+        model = heads[name]
+        model.reference_energies = torch.from_numpy(baselines[name].reference_energies)
+        command = GOLDEN_COMMAND.format(name=f"{card.name}@{name}" if name else card.name)
+        golden[name] = make_golden(model, _smallest(frames, name), command)
     if folder.exists():
         shutil.rmtree(folder)
-    save_potential(folder, model, card, golden)
+    if heads.names == ("",):
+        save_potential(folder, heads[""], card, golden[""])
+    else:
+        save_potential(folder, heads, card, join_golden(golden))
+
+
+def _smallest(frames: Sequence[Frame], head: str) -> dict[str, Atoms]:
+    """Smallest structure of each source that is of one head."""
+    smallest: dict[str, Frame] = {}
+    for frame in sorted(frames, key=lambda frame: frame.graph.n_atoms):
+        if frame.head == head:
+            smallest.setdefault(frame.source, frame)
+    return {source: _atoms(frame) for source, frame in smallest.items()}
 
 
 def _known(value: float) -> float | None:

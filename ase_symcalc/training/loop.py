@@ -9,16 +9,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic
 
+import numpy as np
 import torch
 
 from ase_symcalc.errors import NumericalError
+from ase_symcalc.models.heads import Heads, Model
 from ase_symcalc.response import predict
 from ase_symcalc.training.checkpoint import read_checkpoint, write_checkpoint
 from ase_symcalc.training.config import TrainConfig, Weights
 from ase_symcalc.training.dataset import Frame, collate, epoch_order, pack
-from ase_symcalc.training.loss import BatchSize, batch_loss
-from ase_symcalc.training.metrics import Errors, frame_errors, summarise
-from ase_symcalc.training.optimise import AveragedModel, Model, learning_rate, make_optimiser
+from ase_symcalc.training.loss import BatchSize, batch_loss, validation_score
+from ase_symcalc.training.metrics import Errors, FrameErrors, frame_errors, summarise
+from ase_symcalc.training.optimise import AveragedModel, learning_rate, make_optimiser
 from ase_symcalc.training.plots import plot_history
 from ase_symcalc.training.progress import Report
 
@@ -28,19 +30,38 @@ COLUMNS = (
 )
 
 
-class Trainer(Generic[Model]):
-    """A model, its optimiser and how far they have come.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Learnt:
+    """Frames to learn from, energies less the reference energies of their head."""
 
-    The order of the frames is a function of seed and epoch, so weights, optimiser, average,
-    epoch and batch are the whole state, and a resumed run repeats the uninterrupted one to
-    the last bit (on one CPU thread).
+    frames: Sequence[Frame]
+    """all of them in each epoch"""
+    replay: Sequence[Frame] = ()
+    n_replayed: int = 0
+    """how many of `replay` are in an epoch, drawn anew for each"""
+
+    def epoch(self, seed: int, epoch: int) -> list[Frame]:
+        """Frames of an epoch in their order: a function of the arguments, as a resume needs."""
+        drawn = epoch_order(len(self.replay), seed, -1 - epoch)[: self.n_replayed]
+        frames = [*self.frames, *(self.replay[i] for i in drawn)]
+        return [frames[i] for i in epoch_order(len(frames), seed, epoch)]
+
+
+class Trainer(Generic[Model]):
+    """Networks, their optimiser and how far they have come.
+
+    The order of the frames is a function of seed and epoch, nothing else is random, and
+    plateaus are found in the history. So weights, optimiser, average, epoch and batch are the
+    whole state, and a resumed run repeats the uninterrupted one to the last bit (on one CPU
+    thread).
 
     Parameters
     ----------
-    model : AbstractEnergyModel
+    heads : Heads
         With reference energies of zero; trained in place.
-    training, validation : sequence of Frame
-        Energies less the reference energies.
+    learnt : Learnt
+    validation : sequence of Frame
+        Energies less the reference energies of their head.
     config : TrainConfig
     folder : Path
         Where checkpoint, log and plot are written.
@@ -50,18 +71,19 @@ class Trainer(Generic[Model]):
 
     def __init__(
         self,
-        model: Model,
-        training: Sequence[Frame],
+        heads: Heads[Model],
+        learnt: Learnt,
         validation: Sequence[Frame],
         config: TrainConfig,
         folder: Path,
         digest: str,
     ) -> None:
-        self.model, self.config, self.folder, self.digest = model, config, folder, digest
-        self.training, self.validation = training, validation
-        self.optimiser = make_optimiser(model, config.optimiser)
-        self.average = AveragedModel(model, config.optimiser.average_decay)
-        self.size = BatchSize.average(training, config.optimiser.max_edges)
+        self.heads, self.config, self.folder, self.digest = heads, config, folder, digest
+        self.learnt, self.validation = learnt, validation
+        self.device = next(heads.parameters()).device
+        self.optimiser = make_optimiser(heads, config.optimiser)
+        self.average = AveragedModel(heads, config.optimiser.average_decay)
+        self.size = BatchSize.average(learnt.epoch(0, 0), config.optimiser.max_edges)
         self.epoch, self.batch, self.steps = 0, 0, 0
         self.loss_sum = 0.0
         self.history: list[dict[str, int | float]] = []
@@ -105,7 +127,7 @@ class Trainer(Generic[Model]):
         """Write checkpoint, log and plot."""
         state: dict[str, Any] = {
             "digest": self.digest,
-            "model": self.model.state_dict(),
+            "model": self.heads.state_dict(),
             "average": self.average.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "counters": [self.epoch, self.batch, self.steps],
@@ -119,8 +141,8 @@ class Trainer(Generic[Model]):
 
     def resume(self) -> None:
         """Take up the state of the checkpoint."""
-        state = read_checkpoint(self.checkpoint, self.digest, self.config.device)
-        self.model.load_state_dict(state["model"])
+        state = read_checkpoint(self.checkpoint, self.digest, self.device)
+        self.heads.load_state_dict(state["model"])
         self.average.model.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.epoch, self.batch, self.steps = state["counters"]
@@ -136,24 +158,29 @@ class Trainer(Generic[Model]):
         return loss.first if self.epoch < self._second_stage_start else loss.second
 
     def _batches(self) -> list[list[Frame]]:
-        order = epoch_order(len(self.training), self.config.seed, self.epoch)
-        frames = [self.training[i] for i in order]
+        frames = self.learnt.epoch(self.config.seed, self.epoch)
         packed = pack([f.graph.n_edges for f in frames], self.config.optimiser.max_edges)
         return [[frames[i] for i in members] for members in packed]
 
     def _step(self, frames: Sequence[Frame], n_batches: int) -> float:
         optimiser = self.config.optimiser
         rate = learning_rate(
-            self.epoch + self.batch / n_batches, optimiser.learning_rate, self.config.schedule
+            self.epoch + self.batch / n_batches,
+            optimiser.learning_rate,
+            self.config.schedule,
+            [validation_score(row, self.config.loss) for row in self.history],
         )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        batch = collate(frames, self.config.device)
-        prediction = predict(self.model, batch.graph, create_graph=True)
-        loss = batch_loss(prediction, batch, self.config.loss, self._weights(), self.size)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        length = torch.nn.utils.clip_grad_norm_(self.model.parameters(), optimiser.max_gradient)
+        total = 0.0
+        for head, members in by_head(frames).items():
+            batch = collate([frames[i] for i in members], self.device)
+            prediction = predict(self.heads[head], batch.graph, create_graph=True)
+            loss = batch_loss(prediction, batch, self.config.loss, self._weights(), self.size)
+            loss.backward()
+            total += loss.item()
+        length = torch.nn.utils.clip_grad_norm_(self.heads.parameters(), optimiser.max_gradient)
         if not torch.isfinite(length):
             raise NumericalError(
                 f"the gradient of batch {self.batch} of epoch {self.epoch + 1} is {float(length)}; "
@@ -161,17 +188,14 @@ class Trainer(Generic[Model]):
                 "data.max_force"
             )
         self.optimiser.step()
-        self.average.update(self.model, self.steps)
+        self.average.update(self.heads, self.steps)
         self.steps += 1
-        self.loss_sum += loss.item()
-        return loss.item()
+        self.loss_sum += total
+        return total
 
     def _end_epoch(self, n_batches: int) -> dict[str, int | float]:
-        errors = frame_errors(
-            self.average.model,
-            self.validation,
-            max_edges=self.config.optimiser.max_edges,
-            device=self.config.device,
+        errors = errors_of_heads(
+            self.average.model, self.validation, self.config.optimiser.max_edges
         )
         self.epoch, self.batch = self.epoch + 1, 0
         row = {
@@ -191,3 +215,26 @@ class Trainer(Generic[Model]):
             writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(self.history)
+
+
+def by_head(frames: Sequence[Frame]) -> dict[str, list[int]]:
+    """Positions of the frames of each head."""
+    found: dict[str, list[int]] = {}
+    for i, frame in enumerate(frames):
+        found.setdefault(frame.head, []).append(i)
+    return found
+
+
+def errors_of_heads(heads: Heads[Model], frames: Sequence[Frame], max_edges: int) -> FrameErrors:
+    """Errors of each frame, in order, each by the network of its head."""
+    device = next(heads.parameters()).device
+    members = by_head(frames)
+    parts = [
+        frame_errors(heads[head], [frames[i] for i in own], max_edges=max_edges, device=device)
+        for head, own in members.items()
+    ]
+    order = np.argsort([i for own in members.values() for i in own])
+    columns = (column.name for column in dataclasses.fields(FrameErrors))
+    return FrameErrors(
+        *(np.concatenate([getattr(part, name) for part in parts])[order] for name in columns)
+    )

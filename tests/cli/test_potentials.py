@@ -40,7 +40,7 @@ def test_json_holds_the_card(card, capsys):
     shown = next(c for c in json.loads(capsys.readouterr().out) if c["name"] == "shown")
     assert shown["elements"] == list(card.elements)
     assert shown["accuracy"][0] == {
-        "dataset": "silicon", "energy": 1.26, "forces": 80.4, "stress": 0.314
+        "dataset": "silicon", "energy": 1.26, "forces": 80.4, "stress": 0.314, "head": None
     }  # fmt: skip
     assert shown["preview"] is True
 

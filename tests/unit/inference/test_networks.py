@@ -111,6 +111,21 @@ def test_a_changed_weight_is_seen():
     np.testing.assert_allclose(after, 2 * before)
 
 
+def test_a_weight_that_a_fused_optimiser_changed_is_seen():
+    model = build_model(ModelConfig(elements=("H", "O"), cutoff=3.0, num_channels=4)).double()
+    seen = surroundings(model, 5)
+    before, _ = network_of(model, torch.float64, CPU)(seen)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+    optimiser.step()
+    after, _ = network_of(model, torch.float64, CPU)(seen)
+    assert abs(after - before).max() > 1e-6
+    model.requires_grad_(False)
+    frozen, _ = network_of(model, torch.float64, CPU)(seen)
+    np.testing.assert_allclose(frozen, after)
+
+
 def test_memory_is_used_again():
     pile = Pile()
     with pile.borrowed():

@@ -91,8 +91,8 @@ def test_every_required_field_is_missed(edit, name):
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
-        ("schema = 1", "schema = 2", "expected schema 1 or older, got 2.*pip install --upgrade"),
-        ("schema = 1", "schema = 0", "expected schema 1, got 0"),
+        ("schema = 1", "schema = 3", "expected schema 2 or older, got 3.*pip install --upgrade"),
+        ("schema = 1", "schema = 0", "expected schema 1 to 2, got 0"),
         ("schema = 1", 'schema = "1"', "expected schema to be a whole number, got '1'"),
         ("schema = 1", "", "expected schema to be a whole number, got None"),
         ("schema = 1", "schema = 1\ncolour = 2", "got colour, which has no meaning here"),

@@ -124,7 +124,7 @@ def test_one_unreadable_card_does_not_hide_the_others(shipped, add, caplog):
     (broken / "card.toml").write_text("schema = 99")
     with caplog.at_level(logging.WARNING):
         assert [card.name for card in list_potentials()] == ["a"]
-    assert "expected schema 1 or older, got 99" in caplog.text
+    assert "expected schema 2 or older, got 99" in caplog.text
 
 
 def test_a_copied_potential_is_found_under_its_name(shipped, saved):

@@ -130,3 +130,21 @@ def test_what_is_no_crystal_is_refused():
     close = Atoms("Ni2", [(0, 0, 0), (0, 0, 1e-4)], cell=[3, 3, 3], pbc=True)
     with pytest.raises(InputError, match=r"no space group was found|told apart"):
         idealise(close, 1e-2)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_numbers_that_are_none_are_refused(wrong):
+    atoms = bulk("Si", cubic=True)
+    atoms.positions[0] = wrong
+    with pytest.raises(InputError, match="finite"):
+        idealise(atoms, 1e-3)
+    atoms = bulk("Si", cubic=True)
+    atoms.cell[2, 2] = wrong
+    with pytest.raises(InputError, match="finite"):
+        idealise(atoms, 1e-3)
+
+
+def test_a_flat_cell_is_refused():
+    flat = Atoms("Si", cell=[[1, 0, 0], [0, 1, 0], [1, 1, 0]], pbc=True)
+    with pytest.raises(InputError, match="independent"):
+        idealise(flat, 1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
@@ -68,6 +69,26 @@ def config(data_file: Path, tmp_path: Path) -> TrainConfig:
         schedule=ScheduleConfig(epochs=4),
         seed=1,
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> ModelConfig:
+    return ModelConfig(
+        elements=("Cu", "Au"),
+        cutoff=CUTOFF,
+        num_layers=1,
+        num_channels=4,
+        lmax=1,
+        sh_lmax=1,
+        radial_width=8,
+    )
+
+
+@pytest.fixture
+def tiny(config: TrainConfig, tiny_model: ModelConfig) -> TrainConfig:
+    """Two epochs of a network that is real but small."""
+    schedule = replace(config.schedule, epochs=2)
+    return replace(config, model=tiny_model, schedule=schedule, device="cpu")
 
 
 class PairModel(AbstractEnergyModel):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import lzma
-from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import ase.io
@@ -20,7 +20,6 @@ from ase_symcalc.training.dataset import (
     pack,
     read_atoms,
     read_frames,
-    split,
 )
 
 ELEMENTS = ("Cu", "Au")
@@ -55,36 +54,9 @@ def test_compressed_files_and_slices_are_read(data_file: Path, tmp_path: Path) -
     assert len(read_atoms(DataFile(str(path), "0"))) == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda results: results.pop("energy"), "frame 1 of .* has no energy"),
-        (lambda results: results.pop("forces"), "frame 1 of .* has no forces"),
-        (lambda results: results.update(energy=np.nan), "frame 1 .* finite number: energy"),
-        (lambda results: results["forces"].fill(np.inf), "frame 1 .* finite number: forces"),
-        (lambda results: results["stress"].fill(np.nan), "frame 1 .* finite number: stress"),
-        (lambda results: results["forces"].__iadd__(0.1), r"frame 1 .* sum to 0\.4 eV/Å"),
-    ],
-)
-def test_labels_that_are_not_labels_are_refused_by_name(
-    frames: list[Atoms], tmp_path: Path, change: Callable, message: str
-) -> None:
-    broken = frames[1].copy()
-    results = {k: np.array(v, copy=True) for k, v in frames[1].calc.results.items()}
-    change(results)
-    broken.calc = SinglePointCalculator(broken, **results)
-    path = tmp_path / "broken.traj"
-    ase.io.write(path, [frames[0], broken])
-    with pytest.raises(InputError, match=message):
-        read(path)
-
-
-def test_frames_without_labels_other_elements_or_a_file_are_refused(
+def test_frames_of_other_elements_or_no_file_are_refused(
     frames: list[Atoms], data_file: Path, tmp_path: Path
 ) -> None:
-    ase.io.write(tmp_path / "bare.xyz", frames[0].copy())
-    with pytest.raises(InputError, match=r"frame 0 of .* has no energy"):
-        read(tmp_path / "bare.xyz")
     with pytest.raises(InputError, match=r"frame 1 of .* holds Au, but model.elements lists only"):
         read(data_file, elements=("Cu",))
     with pytest.raises(InputError, match=r"cannot read frames : of .*absent.xyz"):
@@ -111,40 +83,6 @@ def test_a_molecule_gets_a_volume_but_no_stress(tmp_path: Path) -> None:
     assert torch.linalg.det(frame.graph.cell).item() != 0
 
 
-def test_equivalent_frames_stay_on_one_side(frames: list[Atoms], tmp_path: Path) -> None:
-    mirrored = []
-    for atoms in frames:
-        twin = atoms.copy()
-        twin.set_cell(atoms.cell * [1, 1, -1])
-        twin.positions[:, 2] *= -1
-        results = {
-            "energy": atoms.get_potential_energy(),
-            "forces": atoms.get_forces() * [1, 1, -1],
-        }
-        twin.calc = SinglePointCalculator(twin, **results)
-        mirrored.append(twin)
-    ase.io.write(tmp_path / "twins.traj", frames + mirrored)
-    made = read(tmp_path / "twins.traj")
-    training, validation = split(made, 0.25, seed=0)
-    assert len(training) + len(validation) == 32
-    assert len(validation) == 8
-    assert not {f.group for f in training} & {f.group for f in validation}
-
-
-def test_the_split_is_a_function_of_seed_and_frames_alone(data_file: Path) -> None:
-    made = read(data_file)
-    validation = [f.group for f in split(made, 0.25, seed=0)[1]]
-    assert sorted(validation) == sorted(f.group for f in split(made[::-1], 0.25, seed=0)[1])
-    assert validation != [f.group for f in split(made, 0.25, seed=1)[1]]
-
-
-def test_a_split_with_an_empty_side_is_refused(data_file: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"16 frames cannot be split with validation_fraction 0.01"
-    ):
-        split(read(data_file), 0.01, seed=0)
-
-
 def test_batches_hold_every_frame_once_within_the_budget() -> None:
     edges = [30, 80, 10, 500, 20, 20, 90]
     batches = pack(edges, 100)
@@ -165,3 +103,47 @@ def test_a_batch_masks_missing_stresses(data_file: Path) -> None:
     assert batch.has_stress.tolist() == [float(i % 4 != 0) for i in range(16)]
     assert batch.stress[0].abs().sum() == 0
     assert batch.n_atoms.sum() == batch.graph.n_atoms
+
+
+def test_a_frame_with_one_label_only_is_masked_for_the_other(
+    frames: list[Atoms], tmp_path: Path
+) -> None:
+    energy_only, forces_only = frames[1].copy(), frames[2].copy()
+    energy_only.calc = SinglePointCalculator(energy_only, energy=1.5)
+    forces_only.calc = SinglePointCalculator(forces_only, forces=frames[2].get_forces())
+    ase.io.write(tmp_path / "partial.traj", [frames[0], energy_only, forces_only])
+    made = read(tmp_path / "partial.traj")
+    batch = collate(made)
+    assert (made[1].energy, made[1].forces, made[2].energy) == (1.5, None, None)
+    assert batch.has_energy.tolist() == [1, 1, 0]
+    assert batch.has_forces.tolist() == [1, 0, 1]
+    assert batch.energy[2] == 0
+    assert batch.forces.shape == (batch.graph.n_atoms, 3)
+    assert batch.forces[batch.graph.structure_index == 1].abs().sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("info", "same"),
+    [
+        (({"run": 1}, {"run": 1}, {"run": 2}), [True, False]),
+        (({"step": 0}, {"step": 10}, {"step": 20}), [True, True]),
+        (
+            tuple(
+                {"description": f"Snapshot {n} of 40 of AIMD NVT at {kelvin} K"}
+                for n, kelvin in ((1, 300), (2, 300), (3, 900))
+            ),
+            [True, False],
+        ),
+        (({"description": "strain -0.01"}, {"description": "strain -0.02"}, {}), [False, False]),
+    ],
+)
+def test_frames_know_their_run_if_something_tells(
+    frames: list[Atoms], tmp_path: Path, info: tuple[dict, ...], same: list[bool]
+) -> None:
+    copies = [frames[1].copy() for _ in info]
+    for atoms, own in zip(copies, info, strict=True):
+        atoms.calc = SinglePointCalculator(atoms, energy=0.0)
+        atoms.info = own
+    ase.io.write(tmp_path / "run.extxyz", copies)
+    runs = [frame.run for frame in read(tmp_path / "run.extxyz")]
+    assert [bool(a) and a == b for a, b in pairwise(runs)] == same

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from ase_symcalc.errors import InputError, NumericalError
+from ase_symcalc.models.heads import Heads
 from ase_symcalc.training.config import OptimiserConfig, TrainConfig
-from ase_symcalc.training.dataset import read_frames, split
-from ase_symcalc.training.loop import Trainer
+from ase_symcalc.training.dataset import read_frames
+from ase_symcalc.training.loop import Learnt, Trainer
 from ase_symcalc.training.progress import Report
 from ase_symcalc.training.references import fit_baseline, subtract_references
+from ase_symcalc.training.split import split
 
 
 @pytest.fixture
@@ -26,13 +28,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def make(config: TrainConfig, model: torch.nn.Module, folder: Path) -> Trainer:
+def make(
+    config: TrainConfig, model: torch.nn.Module, folder: Path, *, replay: bool = False
+) -> Trainer:
     frames = read_frames(config.data.train[0], model.cutoff, model.elements, weights={})
     references = fit_baseline(frames, model.elements).reference_energies
     frames = subtract_references(frames, model.elements, references)
     training, validation = split(frames, config.data.validation_fraction, config.seed)
     folder.mkdir(exist_ok=True)
-    return Trainer(model, training, validation, config, folder, "digest")
+    learnt = Learnt(training[2:], training[:2], 1) if replay else Learnt(training)
+    return Trainer(Heads({"": model}), learnt, validation, config, folder, "digest")
 
 
 def run(trainer: Trainer, steps: int | None = None) -> Trainer:
@@ -44,20 +49,25 @@ def run(trainer: Trainer, steps: int | None = None) -> Trainer:
 def state(trainer: Trainer) -> dict[str, Tensor]:
     optimiser = trainer.optimiser.state_dict()["state"]
     return {
-        **{f"model {k}": v for k, v in trainer.model.state_dict().items()},
+        **{f"model {k}": v for k, v in trainer.heads.state_dict().items()},
         **{f"average {k}": v for k, v in trainer.average.model.state_dict().items()},
         **{f"moment {i} {k}": v for i, s in optimiser.items() for k, v in s.items()},
     }
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("steps", [1, 5, 10])
+@pytest.mark.parametrize(
+    ("steps", "decay", "replay"),
+    [(1, "cosine", False), (5, "plateau", False), (10, "cosine", True)],
+)
 def test_a_run_killed_within_an_epoch_goes_on_bit_for_bit(
-    config: TrainConfig, pair_model: type, tmp_path: Path, steps: int
+    config: TrainConfig, pair_model: type, tmp_path: Path, steps: int, decay: str, replay: bool
 ) -> None:
-    whole = run(make(config, pair_model(), tmp_path / "whole"))
-    config = replace(config, schedule=replace(config.schedule, checkpoint_minutes=0.0))
-    killed = make(config, pair_model(), tmp_path / "killed")
+    schedule = replace(config.schedule, decay=decay, patience=1)
+    config = replace(config, schedule=schedule)
+    whole = run(make(config, pair_model(), tmp_path / "whole", replay=replay))
+    config = replace(config, schedule=replace(schedule, checkpoint_minutes=0.0))
+    killed = make(config, pair_model(), tmp_path / "killed", replay=replay)
 
     def kill() -> bool:
         if killed.steps > steps:  # the last step is lost: it is in no checkpoint yet
@@ -67,7 +77,7 @@ def test_a_run_killed_within_an_epoch_goes_on_bit_for_bit(
     with pytest.raises(KeyboardInterrupt):
         killed.run(Report(4, quiet=True), stop=kill)
     # the new process starts from other weights, and must not use them
-    resumed = make(config, pair_model(seed=5), tmp_path / "killed")
+    resumed = make(config, pair_model(seed=5), tmp_path / "killed", replay=replay)
     resumed.resume()
     assert resumed.steps == steps
     assert resumed.batch > 0
@@ -154,4 +164,17 @@ def test_a_frame_larger_than_the_budget_is_a_batch_of_its_own(
 ) -> None:
     small = replace(config, optimiser=OptimiserConfig(max_edges=1))
     trainer = run(make(small, pair_model(), tmp_path))
-    assert trainer.steps == 4 * len(trainer.training)
+    assert trainer.steps == 4 * len(trainer.learnt.frames)
+
+
+def test_an_epoch_has_all_new_frames_and_some_old_ones_drawn_anew(
+    config: TrainConfig, pair_model: type, tmp_path: Path
+) -> None:
+    frames = make(config, pair_model(), tmp_path).learnt.frames
+    learnt = Learnt(frames[:4], frames[4:], 3)
+    names = [[frame.name for frame in learnt.epoch(1, epoch)] for epoch in range(6)]
+    new, old = ({frame.name for frame in own} for own in (frames[:4], frames[4:]))
+    assert all(len(epoch) == 7 and new <= set(epoch) for epoch in names)
+    assert len({frozenset(old & set(epoch)) for epoch in names}) > 1
+    assert set().union(*names) - new == old
+    assert [frame.name for frame in learnt.epoch(1, 3)] == names[3]

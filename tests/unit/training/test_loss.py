@@ -11,7 +11,7 @@ from ase_symcalc.training.config import DataFile, LossConfig, Weights
 from ase_symcalc.training.dataset import Batch, collate, read_frames
 from ase_symcalc.training.loss import BatchSize, batch_loss
 
-ONE = BatchSize(frames=1.0, atoms=1.0, stresses=1.0)
+ONE = BatchSize(energies=1.0, forces=1.0, stresses=1.0)
 
 
 @pytest.fixture
@@ -58,6 +58,22 @@ def test_energies_count_per_atom_and_frames_by_weight(batch: Batch) -> None:
 def test_a_missing_stress_costs_nothing(batch: Batch) -> None:
     off = replace(exact(batch), stress=batch.stress + (1 - batch.has_stress)[:, None, None])
     assert batch_loss(off, batch, LossConfig(), Weights(1.0, 1.0, 1.0), ONE) == 0
+
+
+def test_missing_energies_and_forces_cost_nothing_and_are_not_counted(data_file: Path) -> None:
+    frames = read_frames(DataFile(str(data_file), ":6"), 3.5, ("Cu", "Au"), weights={})
+    frames[1] = replace(frames[1], energy=None)
+    frames[2] = replace(frames[2], forces=None)
+    batch = collate(frames)
+    off = replace(
+        exact(batch),
+        energy=batch.energy + (1 - batch.has_energy),
+        forces=batch.forces + (1 - batch.has_forces)[batch.graph.structure_index, None],
+    )
+    assert batch_loss(off, batch, LossConfig(), Weights(1.0, 1.0, 1.0), ONE) == 0
+    size = BatchSize.average(frames, 10**6)
+    n_atoms = sum(frame.graph.n_atoms for frame in frames)
+    assert (size.energies, size.forces) == (5, n_atoms - frames[2].graph.n_atoms)
 
 
 @pytest.mark.parametrize("kind", ["huber", "mse"])

@@ -12,7 +12,6 @@ from ase import Atoms
 
 from ase_symcalc.cli.main import main
 from ase_symcalc.errors import InputError
-from ase_symcalc.models import ModelConfig
 from ase_symcalc.potential_files import golden_deviation, load_potential
 from ase_symcalc.response import predict
 from ase_symcalc.structures import build_graph
@@ -22,19 +21,9 @@ from ase_symcalc.training.run import prepare
 
 
 @pytest.fixture
-def small(config: TrainConfig, data_file: Path) -> TrainConfig:
-    model = ModelConfig(
-        elements=("Cu", "Au"),
-        cutoff=3.5,
-        num_layers=1,
-        num_channels=4,
-        lmax=1,
-        sh_lmax=1,
-        radial_width=8,
-    )
-    schedule = replace(config.schedule, epochs=2)
-    data = replace(config.data, test=(DataFile(str(data_file), "::5"),))
-    return replace(config, model=model, schedule=schedule, data=data)
+def small(tiny: TrainConfig, data_file: Path) -> TrainConfig:
+    data = replace(tiny.data, test=(DataFile(str(data_file), "::5"),))
+    return replace(tiny, data=data)
 
 
 def test_a_finished_run_leaves_a_potential_with_honest_numbers(
@@ -101,9 +90,9 @@ def test_a_device_that_is_not_there_is_said_before_the_data_are_read(small: Trai
 
 
 def test_test_frames_are_never_dropped_for_their_forces(small: TrainConfig) -> None:
-    data = prepare(replace(small, data=replace(small.data, max_force=1.5)))
+    data = prepare(replace(small, data=replace(small.data, max_force=1.5)), {})
     assert len(data.test) == 4
-    assert len(data.training) + len(data.validation) < 16
+    assert len(data.learnt.frames) + len(data.validation) < 16
 
 
 def test_the_command_stopped_says_how_to_go_on(

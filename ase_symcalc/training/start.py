@@ -1,0 +1,47 @@
+"""The potential that training goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from ase_symcalc.errors import InputError
+from ase_symcalc.models.symnet import SymNet
+from ase_symcalc.potential_files import Potential, load_potential, read_card
+from ase_symcalc.potential_files.find import find_checkpoint, find_head
+
+
+def load_starts(potential: str, heads: Sequence[str]) -> dict[str, Potential]:
+    """Potential that each head starts from, ``""`` if there are no heads.
+
+    Each head of the same name, if the potential has heads and none is named behind an ``@``;
+    else the one potential for all.
+
+    Raises
+    ------
+    InputError
+        If its network is of a kind that is not trained here.
+    PotentialFileError
+        If there is no such potential, or it has no such head.
+    """
+    if heads and _has_heads(potential):
+        return {head: load_potential(f"{potential}@{head}") for head in heads}
+    one = load_potential(potential)
+    if not isinstance(one.model, SymNet):
+        raise InputError(
+            f"{potential} is a converted checkpoint with a network of another package; train it "
+            "further there, or start from one of our own potentials"
+        )
+    return dict.fromkeys(heads or ("",), one)
+
+
+def network(start: Potential) -> SymNet:
+    """Network of what `load_starts` found, float64."""
+    return cast(SymNet, start.model)
+
+
+def _has_heads(potential: str) -> bool:
+    if find_checkpoint(potential) is not None:
+        return False
+    folder, named = find_head(potential)
+    return named is None and bool(read_card(folder).heads)
