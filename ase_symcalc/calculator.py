@@ -446,7 +446,7 @@ def _ase_results(result: StructureResult) -> dict[str, Any]:
     }
     if result.forces is not None:
         results["forces"] = result.forces
-    if result.stress is not None:
+    if result.stress is not None and result.stresses is not None:
         results["stress"] = _voigt(result.stress)
         results["stresses"] = _voigt(result.stresses)
     return results

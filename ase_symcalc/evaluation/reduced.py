@@ -70,9 +70,9 @@ def _surroundings(reduced: Sequence[_Reduced]) -> Surroundings:
     first, *others = reduced
     if not others:  # the same rows from step to step
         _, symmetry, edges = first
-        numbers, images = _rows(edges.pairs, symmetry, first[0].atomic_numbers.tobytes())
+        species, images = _rows(edges.pairs, symmetry, first[0].atomic_numbers.tobytes())
         n = symmetry.n_orbits
-        return Surroundings(edges.vectors, edges.centre, edges.row, numbers, n, images)
+        return Surroundings(edges.vectors, edges.centre, edges.row, species, n, images)
     n_centres = sum(symmetry.n_orbits for _, symmetry, _ in reduced)
     centres, behind = 0, n_centres
     centre, row, copied, parts, numbers, more = [], [], [], [], [], []

@@ -46,13 +46,19 @@ class _Made:
         self._dtype = dtype
         self._tensors = list(itertools.chain(model.parameters(), model.buffers()))
         self._version = self._count()
-        self.network = compile_network(model, dtype)
+        self.network = None if self._version is None else compile_network(model, dtype)
 
     def holds(self, dtype: torch.dtype) -> bool:
-        return self._dtype == dtype and self._version == self._count()
+        known = self._dtype == dtype and self._version is not None
+        return known and self._version == self._count()
 
-    def _count(self) -> int:
-        """Count how often weights were written to."""
+    def _count(self) -> int | None:
+        """Count how often weights were written to; None while they are trained.
+
+        Fused optimisers write to them uncounted.
+        """
+        if any(tensor.requires_grad for tensor in self._tensors):
+            return None
         return sum(tensor._version for tensor in self._tensors)
 
 
@@ -60,7 +66,11 @@ _made: weakref.WeakKeyDictionary[AbstractEnergyModel, _Made] = weakref.WeakKeyDi
 
 
 def network_of(model: AbstractEnergyModel, dtype: torch.dtype, device: torch.device) -> Network:
-    """Return what evaluates a model; compiled on first use, and again when a weight has changed."""
+    """Return what evaluates a model; compiled on first use, and again when a weight has changed.
+
+    A model in training is evaluated by torch. Weights must be changed in place: neither other
+    tensors in their place nor what is written through ``.data`` is seen.
+    """
     if device.type == "cpu":
         made = _made.get(model)
         if made is None or not made.holds(dtype):

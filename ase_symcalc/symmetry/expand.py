@@ -62,7 +62,7 @@ class RotatedImages:
         parts: Sequence[tuple[Rotations, Int64[np.ndarray, "..."]]],
     ) -> None:
         self._centre, self._parts = centre, parts
-        self._packed: dict[tuple[object, object], tuple[np.ndarray, ...]] = {}
+        self._packed: dict[object, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def __call__(self, features: Tensor, irreps: str) -> Tensor:
         """Turn (n_centres, dim) channel-last features into (n_centres + n_images, dim)."""
