@@ -53,11 +53,11 @@ class _Made:
         return known and self._version == self._count()
 
     def _count(self) -> int | None:
-        """Count how often weights were written to; None while they are trained.
+        """Count how often weights were written to; None while that cannot be known.
 
-        Fused optimisers write to them uncounted.
+        Fused optimisers write uncounted, and tensors made in inference mode count nothing.
         """
-        if any(tensor.requires_grad for tensor in self._tensors):
+        if any(tensor.requires_grad or tensor.is_inference() for tensor in self._tensors):
             return None
         return sum(tensor._version for tensor in self._tensors)
 

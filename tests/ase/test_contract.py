@@ -329,6 +329,15 @@ def test_a_callers_context_changes_nothing(potential_folder, silicon, context):
     made_inside.get_property("forces", silicon)
 
 
+def test_numpys_error_settings_change_nothing(potential_folder, silicon):
+    calc = SymCalc(potential_folder, dtype="float32")
+    silicon.rattle(0.05)
+    expected = calc.get_property("forces", silicon)
+    with np.errstate(all="raise"):
+        again = SymCalc(potential_folder, dtype="float32").get_property("forces", silicon)
+    np.testing.assert_array_equal(again, expected)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 def test_torchs_default_dtype_changes_nothing(potential_folder, silicon, dtype):
     expected = SymCalc(potential_folder).get_property("forces", silicon)
