@@ -1,4 +1,7 @@
-"""From scalar features to energies, and back: small, so in NumPy and float64."""
+"""From scalar features to energies, and back: small, so in NumPy and float64.
+
+Matrix products are torch's, whose threads are those the caller allows; NumPy's would take all.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float64, Int64
 from scipy.special import expit
 
@@ -35,14 +39,18 @@ class Readout:
         x = features[:, self.columns].astype(np.float64)
         hidden = []
         for weights in self.maps[:-1]:
-            hidden.append(x @ weights)
+            hidden.append(_product(x, weights))
             x = hidden[-1] * expit(hidden[-1])
         scale = self.scales[species]
-        energies = self.references[species] + scale * (x @ self.maps[-1])[:, 0]
+        energies = self.references[species] + scale * _product(x, self.maps[-1])[:, 0]
         slope = scale[:, None] * self.maps[-1].T
         for weights, h in zip(self.maps[-2::-1], hidden[::-1], strict=True):
             s = expit(h)
-            slope = (slope * (s + h * s * (1 - s))) @ weights.T
+            slope = _product(slope * (s + h * s * (1 - s)), weights.T)
         by_features = np.zeros(features.shape)
         by_features[:, self.columns] = slope
         return energies, by_features
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return torch.mm(torch.from_numpy(a), torch.from_numpy(b)).numpy()
