@@ -25,6 +25,7 @@ from ase_symcalc.models.repulsion import Repulsion
 from ase_symcalc.models.symnet import SymNet
 from ase_symcalc.nn.activation import ACTIVATIONS, SILU_GAIN, Gate
 from ase_symcalc.nn.interaction import Interaction
+from ase_symcalc.nn.kernels.builder import real_name
 from ase_symcalc.nn.kernels.gates import FUNCTIONS, Gated, GateTable, Scalars
 from ase_symcalc.nn.layout import blocks
 from ase_symcalc.nn.linear import Linear, SpeciesLinear
@@ -148,7 +149,7 @@ def _layer(
             module = cast(Linear | SpeciesLinear, layer.own)
             own, after_bias = linear_map(module, dtype, bias=after_bias), None
     gate = gate_table(layer.gate)
-    real = "float" if np.dtype(dtype) == np.float32 else "double"
+    real = real_name(dtype)
     return GatedLayer(
         blocks=blocks(layer.irreps_in),
         dim_mixed=mixed.dim,

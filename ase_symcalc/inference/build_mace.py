@@ -17,6 +17,7 @@ from ase_symcalc.inference.pairs import PairTerm
 from ase_symcalc.inference.readout import Readout
 from ase_symcalc.models.mace import MACE, Layer
 from ase_symcalc.models.mace_radial import PairRepulsion, PairTabulated
+from ase_symcalc.nn.kernels.builder import real_name
 from ase_symcalc.nn.kernels.polynomial import polynomial_kernel
 from ase_symcalc.nn.layout import blocks
 from ase_symcalc.nn.spline import SplineInterpolation
@@ -55,7 +56,7 @@ def _layer(model: MACE, layer: Layer, number: int, density: int | None, dtype: A
         own = linear_map(layer.own, dtype) if layer.own is not None else None
     elif layer.own is not None:
         kept = as_array(layer.own(model.embedding, torch.arange(len(model.embedding))))
-    real = "float" if np.dtype(dtype) == np.float32 else "double"
+    real = real_name(dtype)
     references = as_array(model.reference_energies.sum(0))
     return MACELayer(
         blocks=blocks(layer.irreps_in),

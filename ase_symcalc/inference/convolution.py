@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ase_symcalc.inference.edges import Edges
+from ase_symcalc.nn.kernels.builder import real_name
 from ase_symcalc.nn.kernels.compiled import convolution_kernel
 from ase_symcalc.nn.kernels.paths import PathTable
 
@@ -22,7 +23,7 @@ class Convolution:
     """
 
     def __init__(self, table: PathTable, dtype: Any) -> None:
-        real = "float" if np.dtype(dtype) == np.float32 else "double"
+        real = real_name(dtype)
         self.dim_x, self.dim_out = table.irreps_x.dim, table.irreps_out.dim
         self._itemsize = np.dtype(dtype).itemsize
         self._kernels = {

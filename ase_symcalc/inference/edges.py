@@ -44,7 +44,7 @@ class Edges:
         self, seen: Surroundings, lmax: int, coordinate: RadialCoordinate, dtype: Any
     ) -> None:
         n, self.lmax, self.n_sh = len(seen.centre), lmax, (lmax + 1) ** 2
-        self.n, self.dtype, self.itemsize = n, dtype, np.dtype(dtype).itemsize
+        self.n, self.dtype = n, dtype
         self.n_rows = len(seen.atomic_numbers)
         self.bounds = cut(n, *_PART)
         self._vectors = np.ascontiguousarray(seen.edge_vectors, dtype=np.float64)
@@ -65,7 +65,7 @@ class Edges:
         self.neighbour = np.ascontiguousarray(seen.neighbour)
         self.interval = interval.astype(np.int64) + offset
         self.centre_start = row_starts(self.centre, seen.n_centres)
-        # one row that may be read by address for each of these
+        # what kernels read, by address
         self.at = {
             "y": self.y.ctypes.data,
             "b": self.b.ctypes.data,
@@ -95,10 +95,8 @@ class Edges:
             total += dr
         dy = np.ascontiguousarray(dy, dtype=np.float64)
         out = np.empty((self.n, 3))
-        kernel, addresses = (
-            harmonics_gradient_kernel(self.lmax),
-            (self._vectors_at, dy.ctypes.data, total.ctypes.data, out.ctypes.data),
-        )
+        kernel = harmonics_gradient_kernel(self.lmax)
+        addresses = (self._vectors_at, *(array.ctypes.data for array in (dy, total, out)))
         each_part(lambda a, b: kernel(a, b, *addresses), self.bounds)
         return out
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ase_symcalc.inference.surroundings import Surroundings
+from ase_symcalc.nn.kernels.builder import real_name
 from ase_symcalc.nn.kernels.images import images_kernel
 from ase_symcalc.nn.layout import Block
 from ase_symcalc.symmetry.expand import RotatedImages
@@ -19,7 +20,7 @@ class RowImages:
     def __init__(self, images: RotatedImages, n_centres: int, n_images: int, dtype: Any) -> None:
         self._images, self._n_centres, self._n_images = images, n_centres, n_images
         self._dtype = dtype
-        self._real = "float" if np.dtype(dtype) == np.float32 else "double"
+        self._real = real_name(dtype)
         self._known: dict[tuple[int, bool], tuple[Callable[..., None], tuple[int, ...], int]] = {}
         self._kept: list[tuple[np.ndarray, ...]] = []  # addresses are of these
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ase_symcalc.inference.tiles import Run
 from ase_symcalc.nn.kernels.block_product import block_matrices, block_product
+from ase_symcalc.nn.kernels.builder import real_name
 from ase_symcalc.nn.layout import Block
 
 
@@ -37,9 +38,7 @@ class LinearMap:
         dtype: Any,
         bias: np.ndarray | None = None,
     ) -> None:
-        self._real = "float" if np.dtype(dtype) == np.float32 else "double"
-        real = "float" if np.dtype(dtype) == np.float32 else "double"
-        self._kernel = block_product(real)
+        self._kernel = block_product(real_name(dtype))
         self.n_kinds = len(weights[0]) if weights else 1
         flat = [w.reshape(self.n_kinds, -1) for w in weights]
         turned = [w.transpose(0, 2, 1).reshape(self.n_kinds, -1) for w in weights]

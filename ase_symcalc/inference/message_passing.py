@@ -79,13 +79,10 @@ class MessagePassing:
     def start_back(self) -> tuple[np.ndarray, np.ndarray]:
         """Make room for gradients; return those by harmonics and splines, 0 so far."""
         self.edges.sort_by_neighbour()
-        n, (dy, self._dy), (db, self._db) = (
-            self.edges.n,
-            pile().array((self.edges.n, self.edges.n_sh), self.dtype),
-            pile().array((self.edges.n, self.edges.n_taps), self.dtype),
-        )
-        if n:
-            dy[:], db[:] = 0, 0
+        edges = self.edges
+        dy, self._dy = pile().array((edges.n, edges.n_sh), self.dtype)
+        db, self._db = pile().array((edges.n, edges.n_taps), self.dtype)
+        dy[:], db[:] = 0, 0
         self.d_rows = self.room(self.n_rows, max(conv.dim_x for conv, _, _ in self.layers))
         size = self.n * max(conv.dim_out for conv, _, _ in self.layers)
         self._d_sums, self.d_sums = pile().array((size,), self.dtype)

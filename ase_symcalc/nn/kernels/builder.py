@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 from llvmlite import ir
 
 I64 = ir.IntType(64)
 VECTOR_BYTES = 64
+
+
+def real_name(dtype: Any) -> str:
+    """LLVM's name of numpy.float32 or numpy.float64."""
+    return {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}[np.dtype(dtype)]
 
 
 class KernelBuilder:
