@@ -6,6 +6,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
+from hypothesis import settings
 
 from ase_symcalc import SymCalc, load_potential
 from ase_symcalc.models import ModelConfig, build_model
@@ -18,6 +19,8 @@ CUTOFF = 4.0
 def pytest_configure() -> None:
     """One thread for each worker: threads that wait for each other on shared cores only spin."""
     torch.set_num_threads(1)
+    settings.register_profile("shared", deadline=None)  # a busy machine is no failure
+    settings.load_profile("shared")
 
 
 def save_small_potential(folder: Path, *, seed: int = 1, cutoff: float = CUTOFF) -> Path:

@@ -26,6 +26,10 @@ class AbstractEnergyModel(torch.nn.Module, abc.ABC):
         Message-passing steps; ``cutoff * num_layers`` is how far an atom feels.
     group : {"O3", "SO3"}
         Whether mirror images have the same energy by construction.
+    reference_energies : (n_elements,) or (n_parts, n_elements) tensor, eV
+        Energy of each element before anything is learnt; the sum if there are several parts.
+    scale : tensor, eV
+        Unit of the network's energies, one for all elements or one for each.
     """
 
     config: NetworkConfig
@@ -33,6 +37,8 @@ class AbstractEnergyModel(torch.nn.Module, abc.ABC):
     cutoff: float
     num_layers: int
     group: Literal["O3", "SO3"]
+    reference_energies: Tensor
+    scale: Tensor
 
     @abc.abstractmethod
     def forward(self, environments: Environments) -> Float[Tensor, "n_centres"]:
@@ -46,6 +52,21 @@ class AbstractEnergyModel(torch.nn.Module, abc.ABC):
     @abc.abstractmethod
     def irreps(self) -> str:
         """Irreps of `node_features`, scalars first."""
+
+    def set_baseline(self, reference_energies: Tensor, scale: float | None = None) -> None:
+        """Set each element's zero of energy, and the unit of the network's energies.
+
+        Parameters
+        ----------
+        reference_energies : (n_elements,) tensor, eV
+        scale : float, eV, optional
+            Left as it is if not given.
+        """
+        parts = self.reference_energies.view(-1, len(self.elements))
+        parts.zero_()
+        parts[0] = reference_energies
+        if scale is not None:
+            self.scale.fill_(scale)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "AbstractEnergyModel":
         """Leave reference energies in float64: a change of dtype would round thousands of eV."""

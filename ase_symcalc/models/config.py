@@ -34,6 +34,11 @@ class NetworkConfig:
         if not self.elements or len(set(self.elements)) != len(self.elements):
             raise InputError(f"elements must be named once each; got {self.elements}")
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Levels of theory that share a body; empty if there is one of each."""
+        return ()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, ready for JSON."""
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}

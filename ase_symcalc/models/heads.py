@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ase_symcalc.models.base import AbstractEnergyModel
 from ase_symcalc.models.build import build_model
-from ase_symcalc.models.config import ModelConfig
+from ase_symcalc.models.config import ModelConfig, NetworkConfig
 from ase_symcalc.models.symnet import SymNet
 
 OWN = ("readout_hidden", "readout_out", "reference_energies", "scale")
@@ -35,21 +35,22 @@ class Heads(torch.nn.Module, Generic[Model]):
         return cast(Model, self.models[self.names.index(head)])
 
 
-def build_heads(config: ModelConfig, *, seed: int = 0) -> Heads[SymNet]:
+def build_heads(config: NetworkConfig, *, seed: int = 0) -> Heads[AbstractEnergyModel]:
     """Networks with random weights for each of ``config.heads``, or one if there are none.
 
     All start from the same readout.
     """
+    if not isinstance(config, ModelConfig) or not config.heads:
+        return Heads({"": build_model(config, seed=seed)})
     single = replace(config, heads=())
-    names = config.heads or ("",)
-    models = {name: cast(SymNet, build_model(single, seed=seed)) for name in names}
-    first = models[names[0]]
+    models = {name: cast(SymNet, build_model(single, seed=seed)) for name in config.heads}
+    first = models[config.heads[0]]
     for model in models.values():
         model.embedding, model.layers = first.embedding, first.layers
-    return Heads(models)
+    return Heads(cast(dict[str, AbstractEnergyModel], models))
 
 
-def join_heads(heads: Heads[SymNet]) -> dict[str, Tensor]:
+def join_heads(heads: Heads[AbstractEnergyModel]) -> dict[str, Tensor]:
     """State of networks that share a body, the body once; inverse of `cut_head`."""
     joined: dict[str, Tensor] = {}
     for name in heads.names:

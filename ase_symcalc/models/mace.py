@@ -31,8 +31,6 @@ class MACE(AbstractEnergyModel):
     """
 
     config: MACEConfig
-    reference_energies: Tensor
-    scale: Tensor
     species_of: Tensor
 
     def __init__(self, config: MACEConfig) -> None:

@@ -30,8 +30,6 @@ class NequIP(AbstractEnergyModel):
     """
 
     config: NequIPConfig
-    reference_energies: Tensor
-    scale: Tensor
     species_of: Tensor
 
     def __init__(self, config: NequIPConfig) -> None:

@@ -28,8 +28,6 @@ class SymNet(AbstractEnergyModel):
     """
 
     config: ModelConfig
-    reference_energies: Tensor
-    scale: Tensor
     species_of: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
@@ -73,17 +71,6 @@ class SymNet(AbstractEnergyModel):
     def irreps(self) -> str:
         """Irreps of `node_features`."""
         return self._irreps
-
-    def set_baseline(self, reference_energies: Tensor, scale: float) -> None:
-        """Set each element's zero of energy, and the unit of the network's energies.
-
-        Parameters
-        ----------
-        reference_energies : (n_elements,) tensor, eV
-        scale : float, eV
-        """
-        self.reference_energies.copy_(reference_energies)
-        self.scale.fill_(scale)
 
     def node_features(self, environments: Environments) -> Float[Tensor, "n_centres dim"]:
         """Features after the last layer."""

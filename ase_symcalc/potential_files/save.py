@@ -17,7 +17,6 @@ from safetensors import torch as safetensors
 from ase_symcalc.errors import InputError
 from ase_symcalc.models import AbstractEnergyModel, NetworkConfig
 from ase_symcalc.models.heads import Heads, join_heads
-from ase_symcalc.models.symnet import SymNet
 from ase_symcalc.potential_files.card import PotentialCard, write_card
 from ase_symcalc.potential_files.load import CONFIG, GOLDEN, WEIGHTS, check_agreement
 from ase_symcalc.potential_files.readme import readme
@@ -25,7 +24,7 @@ from ase_symcalc.potential_files.readme import readme
 
 def save_potential(
     folder: str | os.PathLike[str],
-    model: AbstractEnergyModel | Heads[SymNet],
+    model: AbstractEnergyModel | Heads[AbstractEnergyModel],
     card: PotentialCard,
     golden: Mapping[str, Any],
 ) -> PotentialCard:
@@ -64,7 +63,7 @@ def save_potential(
     if isinstance(model, Heads):
         heads, state = model.names, join_heads(model)
         model = model[heads[0]]
-        config: NetworkConfig = replace(model.config, heads=heads)
+        config: NetworkConfig = replace(model.config, heads=heads)  # type: ignore[call-arg]
     else:
         config, state = model.config, model.state_dict()
     check_agreement(card, model, heads, folder)

@@ -49,8 +49,8 @@ def from_table(kind: type[Record], table: object, name: str = "") -> Record:
 
 def _value(hint: Any, value: Any, name: str) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return from_table(hint, value, name)  # type: ignore[arg-type]
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return value if isinstance(value, hint) else from_table(hint, value, name)
     if NoneType in arguments:  # a key without a value is left out of the file
         return _value(arguments[0], value, name)
     if origin is Literal and value in arguments:

@@ -9,16 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ase_symcalc.errors import InputError
-from ase_symcalc.models import ModelConfig
+from ase_symcalc.models import ModelConfig, NetworkConfig
+from ase_symcalc.models.mace_config import MACEConfig
 from ase_symcalc.potential_files import References
 from ase_symcalc.potential_files.tables import from_table
-from ase_symcalc.training.start import load_starts, network
-
-UNPUBLISHED = References(
-    implementation="ase_symcalc",
-    architecture="S. Batzner et al., Nat. Commun. 13, 2453 (2022)",
-    model="not published",
-)
+from ase_symcalc.training.start import load_starts
 
 
 def _require_positive(section: str, **values: float | int) -> None:
@@ -206,7 +201,8 @@ class CardConfig:
     licence: str = "not stated"
     authors: tuple[str, ...] = ()
     reproduce: str = "symcalc train config.toml"
-    references: References = UNPUBLISHED
+    references: References | None = None
+    """what to cite; else that of the kind of network"""
     heads: Mapping[str, HeadConfig] = field(default_factory=dict)
     """by name, if the model has several"""
     default_head: str | None = None
@@ -219,9 +215,10 @@ class TrainConfig:
 
     folder: str
     """where the run writes"""
-    model: ModelConfig
-    """its avg_num_neighbours is replaced by what the data have, unless a potential is
-    started from: then all but the heads is as there"""
+    model: NetworkConfig
+    """a `ModelConfig`, or a `MACEConfig` where the table says ``family = "mace"``; its
+    avg_num_neighbours is replaced by what the data have, unless a potential is started from:
+    then all but the heads is as there"""
     data: DataConfig
     loss: LossConfig = LossConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
@@ -285,14 +282,14 @@ def config_from_table(table: Mapping[str, Any], folder: Path = Path()) -> TrainC
     for section in ("data", "start"):
         if isinstance(held := table.get(section), Mapping):
             table[section] = {key: _files(held[key], key) for key in held}
-    if isinstance(model, Mapping) and "avg_num_neighbours" in model:
-        raise InputError("model.avg_num_neighbours is counted from the data; leave it out")
     if "start" in table:
         potential = from_table(StartConfig, table["start"], "start").potential
         if Path(potential).name != potential:
             potential = str(folder / Path(potential).expanduser())
         table["start"]["potential"] = potential
         table["model"] = _network_of(potential, {} if model is None else model)
+    elif isinstance(model, Mapping):
+        table["model"] = _new_network(model)
     return from_table(TrainConfig, table)
 
 
@@ -306,9 +303,23 @@ def _network_of(potential: str, model: Any) -> Any:
         )
     heads = model.get("heads", [])
     names = [str(name) for name in heads] if isinstance(heads, list) else []
-    start = next(iter(load_starts(potential, names).values()))
-    settings = network(start).config.to_dict()
-    return {key: settings[key] for key in settings.keys() - {"family"}} | {"heads": heads}
+    settings = next(iter(load_starts(potential, names).values())).model.config
+    if not isinstance(settings, ModelConfig):
+        return settings
+    plain = settings.to_dict() | {"heads": heads}
+    del plain["family"]
+    return from_table(ModelConfig, plain, "model")
+
+
+def _new_network(model: Mapping[str, Any]) -> NetworkConfig:
+    if "avg_num_neighbours" in model:
+        raise InputError("model.avg_num_neighbours is counted from the data; leave it out")
+    families: dict[Any, type[NetworkConfig]] = {"symnet": ModelConfig, "mace": MACEConfig}
+    settings = dict(model)
+    family = settings.pop("family", "symnet")
+    if family not in families:
+        raise InputError(f"expected model.family among {', '.join(families)}; got {family!r}")
+    return from_table(families[family], settings, "model")
 
 
 def _check_heads(config: TrainConfig) -> None:

@@ -13,12 +13,13 @@ import torch
 from ase import Atoms
 from ase.data import atomic_numbers
 
+from ase_symcalc.models.base import AbstractEnergyModel
 from ase_symcalc.models.heads import Heads
-from ase_symcalc.models.symnet import SymNet
 from ase_symcalc.potential_files import (
     AccuracyRow,
     Head,
     PotentialCard,
+    References,
     join_golden,
     make_golden,
     save_potential,
@@ -34,10 +35,16 @@ GOLDEN_COMMAND = (
     'print(golden_deviation(load_potential("{name}")))\''
 )
 
+ARCHITECTURES = {
+    "symnet": "S. Batzner et al., Nat. Commun. 13, 2453 (2022)",
+    "nequip": "S. Batzner et al., Nat. Commun. 13, 2453 (2022)",
+    "mace": "I. Batatia et al., Adv. Neural Inf. Process. Syst. 35 (2022), arXiv:2206.07697",
+}
+
 
 def make_card(
     config: CardConfig,
-    heads: Heads[SymNet],
+    heads: Heads[AbstractEnergyModel],
     frames: Sequence[Frame],
     errors: Mapping[str, Errors],
     head_of: Mapping[str, str],
@@ -58,6 +65,11 @@ def make_card(
     settings = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     model = heads[heads.names[0]]
     several = heads.names != ("",)
+    settings["references"] = config.references or References(
+        implementation="ase_symcalc",
+        architecture=ARCHITECTURES[model.config.family],
+        model="not published",
+    )
     rows = tuple(
         AccuracyRow(
             name,
@@ -92,7 +104,7 @@ def make_card(
 
 def export(
     folder: Path,
-    heads: Heads[SymNet],
+    heads: Heads[AbstractEnergyModel],
     baselines: Mapping[str, Baseline],
     card: PotentialCard,
     frames: Sequence[Frame],
@@ -114,7 +126,7 @@ def export(
     golden = {}
     for name in heads.names:
         model = heads[name]
-        model.reference_energies = torch.from_numpy(baselines[name].reference_energies)
+        model.set_baseline(torch.from_numpy(baselines[name].reference_energies))
         command = GOLDEN_COMMAND.format(name=f"{card.name}@{name}" if name else card.name)
         golden[name] = make_golden(model, _smallest(frames, name), command)
     if folder.exists():

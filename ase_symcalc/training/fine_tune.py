@@ -14,7 +14,7 @@ from ase_symcalc.training.config import (
     StartConfig,
     TrainConfig,
 )
-from ase_symcalc.training.start import load_starts, network
+from ase_symcalc.training.start import load_starts
 
 
 def fine_tuning(potential: str, files: Sequence[str], folder: str | None = None) -> TrainConfig:
@@ -43,11 +43,12 @@ def fine_tuning(potential: str, files: Sequence[str], folder: str | None = None)
         training_data=f"{names}; before: {start.card.training_data}",
         not_for="structures unlike those it was fine-tuned on: it may have forgotten the others",
         reproduce=f"symcalc train --fine-tune {potential} {' '.join(files)}",
+        licence=start.card.licence,
         references=start.card.references,
     )
     return TrainConfig(
         folder=folder or name,
-        model=network(start).config,
+        model=start.model.config,
         data=DataConfig(train=tuple(DataFile(file) for file in files), validation_fraction=0.1),
         optimiser=OptimiserConfig(learning_rate=5e-4, max_edges=5000, average_decay=0.99),
         schedule=ScheduleConfig(epochs=50),

@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
-from ase_symcalc.models import ModelConfig
+from ase_symcalc.models import AbstractEnergyModel, NetworkConfig
 from ase_symcalc.models.heads import Heads, build_heads
-from ase_symcalc.models.symnet import SymNet
 from ase_symcalc.potential_files import Potential
 from ase_symcalc.potential_files.load import target_of
 from ase_symcalc.training.checks import check_frames
@@ -34,7 +33,7 @@ from ase_symcalc.training.references import (
     subtract_references,
 )
 from ase_symcalc.training.split import split
-from ase_symcalc.training.start import load_starts, network
+from ase_symcalc.training.start import load_starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Data:
     test: list[Frame]
     baselines: dict[str, Baseline]
     """of each head; ``""`` if there are none"""
-    model: ModelConfig
+    model: NetworkConfig
     """with its neighbours counted"""
 
 
@@ -141,7 +140,7 @@ def prepare(config: TrainConfig, starts: Mapping[str, Potential]) -> Data:
         check_frames((*training, *validation, *replay, *test))
     model = config.model
     if not starts:
-        model = replace(model, avg_num_neighbours=mean_neighbours(training))
+        model = replace(model, avg_num_neighbours=mean_neighbours(training))  # type: ignore[call-arg]
     baselines = {
         head: _baseline([f for f in (*training, *replay) if f.head == head], head, config, starts)
         for head in model.heads or ("",)
@@ -184,17 +183,20 @@ def _baseline(
 ) -> Baseline:
     if not config.start:
         return fit_baseline(frames, config.model.elements)
-    start = network(starts[head])
-    references, scale = start.reference_energies.double().numpy(), float(start.scale)
+    start = starts[head].model
+    parts = start.reference_energies.double().reshape(-1, len(start.elements))
+    references, scale = parts.sum(0).numpy(), float(start.scale.mean())
     if config.start.references == "refit":
-        bare = _networks_from(replace(config.model, heads=()), {"": starts[head]})[""]
+        bare = _networks_from(starts[head].model.config, {"": starts[head]})[""]
         references = refit_references(
             frames, bare, references, max_edges=config.optimiser.max_edges
         )
     return Baseline(references, scale)
 
 
-def _networks(config: TrainConfig, data: Data, starts: Mapping[str, Potential]) -> Heads[SymNet]:
+def _networks(
+    config: TrainConfig, data: Data, starts: Mapping[str, Potential]
+) -> Heads[AbstractEnergyModel]:
     """Networks to train, random or those started from, with reference energies of zero."""
     if config.start:
         heads = _networks_from(data.model, starts)
@@ -207,15 +209,17 @@ def _networks(config: TrainConfig, data: Data, starts: Mapping[str, Potential]) 
     return heads
 
 
-def _networks_from(config: ModelConfig, starts: Mapping[str, Potential]) -> Heads[SymNet]:
+def _networks_from(
+    config: NetworkConfig, starts: Mapping[str, Potential]
+) -> Heads[AbstractEnergyModel]:
     heads = build_heads(config).to("cpu", torch.float32)
     for name in heads.names:
-        heads[name].load_state_dict(network(starts[name]).state_dict())
+        heads[name].load_state_dict(starts[name].model.state_dict())
         heads[name].reference_energies.zero_()
     return heads
 
 
-def _conclude(trainer: Trainer[SymNet], data: Data) -> None:
+def _conclude(trainer: Trainer[AbstractEnergyModel], data: Data) -> None:
     """Measure the averaged networks; write the errors and the potential."""
     heads, folder = trainer.average.model, trainer.folder
     errors: dict[str, Errors] = {}

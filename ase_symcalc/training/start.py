@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from ase_symcalc.errors import InputError
 from ase_symcalc.models.symnet import SymNet
@@ -20,24 +19,19 @@ def load_starts(potential: str, heads: Sequence[str]) -> dict[str, Potential]:
     Raises
     ------
     InputError
-        If its network is of a kind that is not trained here.
+        If heads are to start from a network that cannot share its body.
     PotentialFileError
         If there is no such potential, or it has no such head.
     """
     if heads and _has_heads(potential):
         return {head: load_potential(f"{potential}@{head}") for head in heads}
     one = load_potential(potential)
-    if not isinstance(one.model, SymNet):
+    if heads and not isinstance(one.model, SymNet):
         raise InputError(
-            f"{potential} is a converted checkpoint with a network of another package; train it "
-            "further there, or start from one of our own potentials"
+            f"expected a potential with a network of our own to start heads from; {potential} is "
+            f"a {one.model.config.family} network, which is trained without model.heads"
         )
     return dict.fromkeys(heads or ("",), one)
-
-
-def network(start: Potential) -> SymNet:
-    """Network of what `load_starts` found, float64."""
-    return cast(SymNet, start.model)
 
 
 def _has_heads(potential: str) -> bool:

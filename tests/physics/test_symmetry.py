@@ -115,7 +115,7 @@ def test_supercells_strained_displaced_and_finite_structures(either, name):
         assert calc.evaluation.n_orbits < len(atoms)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(number=st.integers(1, 230), seed=st.integers(0, 10**6), n_orbits=st.integers(1, 3))
 def test_random_space_groups_and_occupations(potential, handed, number, seed, n_orbits):
     fitting = [

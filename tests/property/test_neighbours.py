@@ -12,7 +12,7 @@ from ase_symcalc.structures import Pairs, StructureArrays, neighbour_pairs
 from tests.property.strategies import integers, lattice_changes, numbers, structures, vectors
 
 CUTOFFS = numbers(0.5, 6.0)
-bounded = settings(max_examples=60, deadline=None)
+bounded = settings(max_examples=60)
 
 
 def search(arrays: StructureArrays, cutoff: float) -> Pairs:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ase_symcalc.structures import SkinList, StructureArrays, neighbour_pairs
 from tests.property.strategies import integers, numbers, structures, vectors
 
-bounded = settings(max_examples=60, deadline=None)
+bounded = settings(max_examples=60)
 
 
 def step(draw, arrays: StructureArrays, size: float) -> StructureArrays:

@@ -100,7 +100,7 @@ def irreps_parity(path, irreps_sh):
     return path.x.p * irreps_sh[path.l2].ir.p
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(tables())
 def test_convolution_is_that_of_e3nn(drawn):
     table, irreps_sh = PathTable.build(*drawn), drawn[1]
@@ -122,7 +122,7 @@ def test_convolution_is_that_of_e3nn(drawn):
         torch.testing.assert_close(p, q, rtol=1e-10, atol=1e-10)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(tables(lmax=3, channels=(1, 3, 4, 16, 32)), st.sampled_from([torch.float32, torch.float64]))
 def test_compiled_contractions_are_the_reference(drawn, dtype):
     table = PathTable.build(*drawn)

@@ -52,7 +52,7 @@ def test_polynomials_turn_with_their_factors(irreps_in, irreps_out, inversion):
     torch.testing.assert_close(after, before, rtol=1e-10, atol=1e-10)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.sampled_from([NATURAL, BOTH_PARITIES, Irreps("1o")]), st.integers(1, 3))
 def test_contraction_is_the_sum_over_terms(irreps, correlation):
     table = ProductTable.build(irreps, irreps, correlation)

@@ -212,15 +212,6 @@ def test_nonsense_is_refused(old: Path, changes: dict, message: str) -> None:
         config_from_table({**table, **changes})
 
 
-def test_a_network_of_another_package_is_not_trained_here(
-    monkeypatch: pytest.MonkeyPatch, old: Path, pair_model: type
-) -> None:
-    foreign = replace(load_potential(old), model=pair_model())
-    monkeypatch.setattr("ase_symcalc.training.start.load_potential", lambda _: foreign)
-    with pytest.raises(InputError, match="a converted checkpoint with a network of another"):
-        load_starts(str(old), ())
-
-
 def test_the_command_fine_tunes_in_one_line(
     old: Path,
     gold: Path,
