@@ -4,6 +4,7 @@ from ase_symcalc.potential_files.card import AccuracyRow as AccuracyRow
 from ase_symcalc.potential_files.card import Head as Head
 from ase_symcalc.potential_files.card import PotentialCard as PotentialCard
 from ase_symcalc.potential_files.card import References as References
+from ase_symcalc.potential_files.card import TrainingRecord as TrainingRecord
 from ase_symcalc.potential_files.card import read_card as read_card
 from ase_symcalc.potential_files.card import write_card as write_card
 from ase_symcalc.potential_files.find import find_potential as find_potential

@@ -66,6 +66,21 @@ class References:
     """the training itself and its data"""
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """How a potential came about, and what it costs."""
+
+    seed: int
+    epochs: int
+    minutes: float
+    """of wall time, all sittings"""
+    machine: str
+    data_sha256: str
+    """of the files and the slices taken of them"""
+    microseconds_per_atom: float
+    """of energy, forces and stress on that machine, without use of symmetry, in `dtype`"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PotentialCard:
     """What a user must know before trusting a potential; stored as ``card.toml``.
@@ -113,6 +128,8 @@ class PotentialCard:
     """levels of theory that share one body, each used by its name behind an ``@``; else none"""
     default_head: str | None = None
     """which is meant where none is named"""
+    training: TrainingRecord | None = None
+    """None for what was trained elsewhere"""
     sha256: Mapping[str, str] = field(default_factory=dict)
     """of each file by its name; filled in when the potential is saved"""
 
@@ -200,8 +217,8 @@ def write_card(folder: str | os.PathLike[str], card: PotentialCard) -> None:
         elif name == "heads":
             for head in value:
                 tables += ["", "[[heads]]", *_lines(head)]
-        elif name == "references":
-            tables += ["", "[references]", *_lines(value)]
+        elif name in ("references", "training") and value:
+            tables += ["", f"[{name}]", *_lines(value)]
         elif name == "sha256":
             tables += ["", "[sha256]"]
             tables += [f"{_toml(file)} = {_toml(digest)}" for file, digest in value.items()]
@@ -212,7 +229,7 @@ def write_card(folder: str | os.PathLike[str], card: PotentialCard) -> None:
     path.write_text("\n".join([*lines, *tables]) + "\n", encoding="utf-8", newline="\n")
 
 
-def _lines(record: AccuracyRow | Head | References) -> list[str]:
+def _lines(record: AccuracyRow | Head | References | TrainingRecord) -> list[str]:
     named = ((f.name, getattr(record, f.name)) for f in fields(record))
     return [f"{name} = {_toml(value)}" for name, value in named if value is not None]
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from ase_symcalc.potential_files.card import PotentialCard
+from collections.abc import Mapping
+
+from ase_symcalc.potential_files.card import PotentialCard, TrainingRecord
 
 
-def readme(card: PotentialCard) -> str:
-    """Markdown text that says what `card` says."""
+def readme(card: PotentialCard, files: Mapping[str, str] | None = None) -> str:
+    """Markdown text that says what `card` says.
+
+    Parameters
+    ----------
+    card : PotentialCard
+    files : mapping of str to str, optional
+        What pictures and tables beside the card show, by their names.
+    """
     preview = "\n\n**A preview**: a later version will be better." if card.preview else ""
     rows = [
         f"| {row.dataset} | {row.energy:.1f} | {row.forces:.0f} | "
@@ -33,6 +42,7 @@ def readme(card: PotentialCard) -> str:
             f"- Its limits: {card.limits}",
             f"- Not for: {card.not_for}",
             f"- Licence: {card.licence}; authors: {', '.join(card.authors)}",
+            *([] if card.training is None else _history(card.training)),
             "",
             "Mean absolute errors on data that it was not trained on:",
             "",
@@ -40,6 +50,7 @@ def readme(card: PotentialCard) -> str:
             "|---|--:|--:|--:|",
             *rows,
             "",
+            *_linked(files or {}),
             f"To make it again: `{card.reproduce}`",
             "",
             "To cite:",
@@ -50,3 +61,20 @@ def readme(card: PotentialCard) -> str:
             "",
         ]
     )
+
+
+def _history(training: TrainingRecord) -> list[str]:
+    return [
+        f"- Speed: {training.microseconds_per_atom:.0f} µs/atom for energy, forces and stress on "
+        f"{training.machine}, without use of symmetry",
+        f"- Trained for {training.epochs} epochs, {training.minutes:.0f} minutes on "
+        f"{training.machine}; seed {training.seed}; sha256 of the data {training.data_sha256}",
+    ]
+
+
+def _linked(files: Mapping[str, str]) -> list[str]:
+    lines: list[str] = []
+    for name, what in files.items():
+        mark = "!" if name.endswith(".png") else ""
+        lines += [f"{mark}[{what}]({name})", ""]
+    return lines

@@ -20,15 +20,26 @@ from ase_symcalc.potential_files import (
     Head,
     PotentialCard,
     References,
+    TrainingRecord,
     join_golden,
+    load_potential,
     make_golden,
     save_potential,
+    write_card,
 )
 from ase_symcalc.potential_files.card import SCHEMA, WITHOUT_HEADS
+from ase_symcalc.potential_files.readme import readme
 from ase_symcalc.training.config import CardConfig, HeadConfig
 from ase_symcalc.training.dataset import Frame
 from ase_symcalc.training.metrics import Errors
+from ase_symcalc.training.portrait import (
+    microseconds_per_atom,
+    plot_diatomics,
+    plot_volumes,
+)
 from ase_symcalc.training.references import Baseline
+
+ENOUGH_ATOMS = 1000  # to time a network on
 
 GOLDEN_COMMAND = (
     "python -c 'from ase_symcalc.potential_files import *; "
@@ -108,8 +119,9 @@ def export(
     baselines: Mapping[str, Baseline],
     card: PotentialCard,
     frames: Sequence[Frame],
+    record: TrainingRecord,
 ) -> None:
-    """Write a potential, in place of an earlier one of the same run.
+    """Write a potential and its pictures, in place of an earlier one of the same run.
 
     Parameters
     ----------
@@ -121,6 +133,8 @@ def export(
     card : PotentialCard
     frames : sequence of Frame
         The smallest of each source become the golden structures.
+    record : TrainingRecord
+        Goes on the card, with the time per atom measured on some of the frames.
     """
     heads = copy.deepcopy(heads).cpu()
     golden = {}
@@ -132,9 +146,23 @@ def export(
     if folder.exists():
         shutil.rmtree(folder)
     if heads.names == ("",):
-        save_potential(folder, heads[""], card, golden[""])
+        card = save_potential(folder, heads[""], card, golden[""])
     else:
-        save_potential(folder, heads, card, join_golden(golden))
+        card = save_potential(folder, heads, card, join_golden(golden))
+    files: dict[str, str] = {}
+    for name in heads.names:
+        potential = load_potential(f"{folder}@{name}" if name else folder, dtype=card.dtype)
+        suffix, whose = (f"-{name}.png", f" ({name})") if name else (".png", "")
+        plot_diatomics(folder / f"diatomics{suffix}", potential)
+        plot_volumes(folder / f"energy-volume{suffix}", potential)
+        files[f"diatomics{suffix}"] = f"Energy of two atoms against their distance{whose}"
+        files[f"energy-volume{suffix}"] = f"Energy of simple lattices against volume{whose}"
+    speed = round(microseconds_per_atom(potential, _some(frames, name)), 1)
+    card = dataclasses.replace(
+        card, training=dataclasses.replace(record, microseconds_per_atom=speed)
+    )
+    write_card(folder, card)
+    (folder / "README.md").write_bytes(readme(card, files).encode())
 
 
 def _smallest(frames: Sequence[Frame], head: str) -> dict[str, Atoms]:
@@ -144,6 +172,17 @@ def _smallest(frames: Sequence[Frame], head: str) -> dict[str, Atoms]:
         if frame.head == head:
             smallest.setdefault(frame.source, frame)
     return {source: _atoms(frame) for source, frame in smallest.items()}
+
+
+def _some(frames: Sequence[Frame], head: str) -> list[Atoms]:
+    """Structures of one head, as many as make about a thousand atoms."""
+    chosen: list[Atoms] = []
+    n_atoms = 0
+    for frame in frames:
+        if frame.head == head and n_atoms < ENOUGH_ATOMS:
+            chosen.append(_atoms(frame))
+            n_atoms += frame.graph.n_atoms
+    return chosen
 
 
 def _known(value: float) -> float | None:

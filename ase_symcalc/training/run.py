@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from llvmlite.binding import get_host_cpu_name
 
 from ase_symcalc.models import AbstractEnergyModel, NetworkConfig
 from ase_symcalc.models.heads import Heads, build_heads
-from ase_symcalc.potential_files import Potential
+from ase_symcalc.potential_files import Potential, TrainingRecord
 from ase_symcalc.potential_files.load import target_of
 from ase_symcalc.training.checks import check_frames
 from ase_symcalc.training.config import DataFile, TrainConfig
@@ -248,7 +250,19 @@ def _conclude(trainer: Trainer[AbstractEnergyModel], data: Data) -> None:
         settings = replace(settings, preview=True)
     seen = (*data.learnt.frames, *data.learnt.replay)
     card = make_card(settings, heads, seen, errors, origin)
-    export(folder / "potential", heads, data.baselines, card, data.validation)
+    export(folder / "potential", heads, data.baselines, card, data.validation, _record(trainer))
+
+
+def _record(trainer: Trainer[AbstractEnergyModel]) -> TrainingRecord:
+    config = trainer.config
+    return TrainingRecord(
+        seed=config.seed,
+        epochs=trainer.epoch,
+        minutes=round(trainer.minutes, 1),
+        machine=f"{get_host_cpu_name()}, {os.cpu_count()} cores, {torch.get_num_threads()} used",
+        data_sha256=data_digest(config.data.train),
+        microseconds_per_atom=0.0,
+    )
 
 
 def _member(config: TrainConfig, member: int) -> TrainConfig:
