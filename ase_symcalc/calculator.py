@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import copy
-import numbers
 import pickle
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from html import escape
+from typing import Any
 
-import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import (
-    CalculationFailed,
     Calculator,
     CalculatorSetupError,
     InputError,
@@ -22,23 +19,25 @@ from ase.calculators.calculator import (
     PropertyNotImplementedError,
     all_changes,
 )
-from jaxtyping import Float64
 
-from ase_symcalc import errors
 from ase_symcalc.evaluation import (
+    Analysis,
     Committee,
+    Evaluation,
     Hops,
     PotentialLike,
-    StructureResult,
+    as_ase_errors,
+    ase_results,
     checked_arrays,
-    descriptors,
-    force_spread,
+    checked_setting,
     mean_result,
     undisturbed,
+    unlisted_pairs,
+    unseen_pairs,
+    warn_of_pairs,
 )
-from ase_symcalc.response import hessian
+from ase_symcalc.potential_files import Potential
 from ase_symcalc.structures import Pairs, SkinList, StructureArrays, check_separation
-from ase_symcalc.symmetry import pool_wyckoff
 from ase_symcalc.symmetry.memory import SymmetryMemory
 from ase_symcalc.symmetry.orbits import SymmetryMap
 from ase_symcalc.symmetry.tolerance import tolerance_of
@@ -46,33 +45,16 @@ from ase_symcalc.symmetry.tolerance import tolerance_of
 ENERGIES = {"energy", "free_energy", "energies"}
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What the last calculation did."""
-
-    n_atoms: int
-    n_orbits: int
-    """Atoms evaluated; the others are their images."""
-    n_operations: int
-    """Symmetry operations used; 1 is the identity alone."""
-    n_edges: int
-    """Pairs of atoms evaluated, by all members of a committee together."""
-    n_edges_full: int
-    """Pairs of atoms within the cutoff, counted likewise."""
-    list_rebuilt: bool
-    """False if an older neighbour list was still valid."""
-    seconds: Mapping[str, float]
-    """Wall time of each hop, by the name of its function."""
-
-
-class SymCalc(Calculator):
+class SymCalc(Analysis, Calculator):
     """ASE calculator for an equivariant potential.
 
     Parameters
     ----------
     potential : str, path or Potential, or a sequence of them
         A shipped name, a folder, or what `load_potential` returned. Several make a
-        committee: results are means, and `get_uncertainty` is their spread.
+        committee: results are means, and `get_uncertainty` is their spread. Of one alone it is
+        the expected error of each force, if the potential has it stored; asking costs a
+        forward pass, and nothing if nobody asks.
     device : str
         Where the network runs, as torch names it.
     dtype : {"float64", "float32"}
@@ -104,10 +86,17 @@ class SymCalc(Calculator):
     potential's name or folder and its digest, never its weights. Charges and magnetic
     moments of the atoms are not seen by the network.
 
+    A pair of elements within the cutoff that the potential's card does not list among its
+    ``pairs`` is named in an `errors.OutsideTrainingWarning`, once by each calculator.
+
     Attributes
     ----------
     evaluation : Evaluation or None
         What the last calculation did.
+    potentials : tuple of Potential
+        What it asks, with their cards.
+    unseen_pairs : tuple of str
+        Pairs of elements that it has warned of, as "Ni-Cu".
     """
 
     implemented_properties = [  # noqa: RUF012  (ASE declares it as a list)
@@ -140,7 +129,10 @@ class SymCalc(Calculator):
         self._lock = threading.RLock()
         self.evaluation: Evaluation | None = None
         self._committee = Committee((), ())
+        self.unseen_pairs: tuple[str, ...] = ()
+        self._unlisted: tuple[Pairs | None, bytes, set[str]] = (None, b"", set())
         super().__init__()
+        self.use_cache = False  # `calculate` keeps the atoms itself; a second copy takes time
         self.parameters = Parameters()
         self.set(potential=potential, device=device, dtype=dtype, symmetry=symmetry, skin=skin)
 
@@ -160,8 +152,8 @@ class SymCalc(Calculator):
         if unknown := sorted(kwargs.keys() - self.default_parameters.keys()):
             known = ", ".join(self.default_parameters)
             raise InputError(f"expected settings among {known}; got {', '.join(unknown)}")
-        with self._lock, _as_ase_errors():
-            new = {name: _CHECKS[name](value) for name, value in kwargs.items()}
+        with self._lock, as_ase_errors():
+            new = {name: checked_setting(name, value) for name, value in kwargs.items()}
             old = self.parameters
             changed = {k: v for k, v in new.items() if k not in old or old[k] != v}
             if not changed:
@@ -173,6 +165,9 @@ class SymCalc(Calculator):
                     settings["potential"], settings["device"], settings["dtype"]
                 )
             self._skin_list = SkinList(committee.cutoff, settings["skin"])
+            if committee is not self._committee:
+                self.unseen_pairs, self._unlisted = (), (None, b"", set())
+                self._warned_of = b""
             self._committee = committee
             self._tolerance = tolerance_of(settings["symmetry"])
             self._memory = SymmetryMemory(self._tolerance, proper=committee.handed)
@@ -183,7 +178,7 @@ class SymCalc(Calculator):
     def set_atoms(self, atoms: Atoms) -> None:
         """Refuse unknown elements as soon as ``atoms.calc`` is set; ASE calls this."""
         if len(atoms):  # nothing but the species: the rest may still be on its way
-            with _as_ase_errors():
+            with as_ase_errors():
                 checked_arrays(Atoms(numbers=atoms.numbers), self._committee.elements)
 
     def calculate(
@@ -204,10 +199,10 @@ class SymCalc(Calculator):
             If the network returns NaN or infinity.
         """
         hop = Hops()
-        with self._lock, _as_ase_errors():
+        with self._lock, as_ase_errors():
             atoms = self._given(atoms)
             arrays = self._arrays(atoms, hop)
-            if arrays.volume is None and {"stress", "stresses"} & set(properties):
+            if not {"stress", "stresses"}.isdisjoint(properties) and arrays.volume is None:
                 raise PropertyNotImplementedError(
                     "stress needs a volume, and this structure has none: at least one "
                     f"direction must be periodic and all three cell vectors set; got pbc "
@@ -219,8 +214,8 @@ class SymCalc(Calculator):
             results = self._committee.evaluate(arrays, pairs, derivatives, hop, symmetry)
             mean = mean_result(results)
             self._memory.learn(mean.atomic_energies)
-            super().calculate(atoms, properties, system_changes)
-            self.results = _ase_results(mean)
+            self.atoms = atoms.copy()
+            self.results = ase_results(mean)
             self.evaluation = Evaluation(
                 n_atoms=len(atoms),
                 n_orbits=symmetry.n_orbits if symmetry else len(atoms),
@@ -230,6 +225,12 @@ class SymCalc(Calculator):
                 list_rebuilt=self._skin_list.rebuilt,
                 seconds=hop.seconds,
             )
+            self._warn_of_pairs(arrays, pairs)
+
+    @property
+    def potentials(self) -> tuple[Potential, ...]:
+        """The members of the committee; most often one."""
+        return self._committee.members
 
     def get_property(
         self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
@@ -243,91 +244,6 @@ class SymCalc(Calculator):
         with self._lock:
             return super().calculate_properties(atoms, properties)
 
-    def get_hessian(self, atoms: Atoms | None = None) -> Float64[np.ndarray, "n_atoms 3 n_atoms 3"]:
-        """Second derivatives of the energy by the positions, eV/Å², exact up to rounding.
-
-        An atom stands for all its periodic images; constraints are not looked at.
-
-        Parameters
-        ----------
-        atoms : Atoms, optional
-            Those of the last calculation if left out.
-
-        Raises
-        ------
-        ase.calculators.calculator.InputError
-            As `calculate`.
-        """
-        with self._about(atoms) as (arrays, pairs):
-            every = [hessian(*seen) for seen in self._committee.graphs(arrays, pairs)]
-            return np.mean([each.cpu().double().numpy() for each in every], axis=0)
-
-    def get_descriptors(
-        self, atoms: Atoms, invariant: bool = True, pool: Literal["mean", "wyckoff"] | None = None
-    ) -> Float64[np.ndarray, "..."]:
-        """Features of the network's last layer, one row per atom.
-
-        Parameters
-        ----------
-        atoms : Atoms
-        invariant : bool
-            Only those that no rotation or mirror changes. Otherwise all of them, in the
-            order of the network's irreps.
-        pool : None, "mean" or "wyckoff"
-            "mean" gives one row, the mean over the atoms. "wyckoff" gives one row for each
-            orbit of a crystal, the mean over its atoms; invariant features only. An orbit
-            is one within the setting ``symmetry`` if that is a length, else within 1e-5 Å.
-
-        Returns
-        -------
-        (n_atoms, n_features) array, or (n_features,) or (n_orbits, n_features) if pooled
-            Those of a committee's members side by side. Orbits are in an order that depends
-            on neither origin, setting nor supercell; `symmetry.pool_wyckoff` says which, and
-            gives their letters and multiplicities too.
-
-        Raises
-        ------
-        ase.calculators.calculator.InputError
-            If ``pool`` is unknown, if Wyckoff positions are asked for where there are none or
-            with features that turn, or as `calculate`.
-        """
-        if pool not in (None, "mean", "wyckoff"):
-            raise InputError(f"expected pool to be None, 'mean' or 'wyckoff', got {pool!r}")
-        if pool == "wyckoff" and not invariant:
-            raise InputError(
-                "features that turn with an atom's surroundings have no mean over an orbit; "
-                "expected invariant=True with pool='wyckoff'"
-            )
-        with self._about(atoms) as (arrays, pairs):
-            graphs = self._committee.graphs(arrays, pairs)
-            rows = np.hstack([descriptors(model, graph, invariant) for model, graph in graphs])
-            if pool == "wyckoff":
-                setting = self.parameters["symmetry"]
-                tolerance = 1e-5 if isinstance(setting, str) else setting
-                return pool_wyckoff(rows, atoms, tolerance).rows
-        return rows.mean(axis=0) if pool == "mean" else rows
-
-    def get_uncertainty(self, atoms: Atoms) -> Float64[np.ndarray, "n_atoms"]:
-        """How far the potentials of a committee disagree about each atom's force, eV/Å.
-
-        The standard deviation of the force vectors, as `evaluation.force_spread` has it.
-
-        Raises
-        ------
-        PropertyNotImplementedError
-            If the calculator has one potential only.
-        ase.calculators.calculator.InputError
-            As `calculate`.
-        """
-        if len(self._committee.members) < 2:
-            raise PropertyNotImplementedError(
-                "one potential alone has nobody to disagree with; pass a list of at least two: "
-                "SymCalc([first, second])"
-            )
-        with self._about(atoms) as (arrays, pairs):
-            symmetry = self._symmetry(arrays, hop := Hops())
-            return force_spread(self._committee.evaluate(arrays, pairs, True, hop, symmetry))
-
     def todict(self, skip_default: bool = True) -> dict[str, Any]:
         """Return settings as plain data, with the names or folders that find the potentials."""
         first, *others = self._committee.addresses
@@ -335,6 +251,15 @@ class SymCalc(Calculator):
         if not skip_default:
             return settings
         return {k: v for k, v in settings.items() if v != self.default_parameters[k]}
+
+    def __repr__(self) -> str:
+        potential, *settings = self.todict().items()
+        return f"SymCalc({', '.join([repr(potential[1]), *(f'{k}={v!r}' for k, v in settings)])})"
+
+    def _repr_html_(self) -> str:
+        """Show the cards too, in a notebook."""
+        cards = "".join(potential.card._repr_html_() for potential in self.potentials)
+        return f"<code>{escape(repr(self), quote=False)}</code>{cards}"
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
@@ -389,64 +314,25 @@ class SymCalc(Calculator):
                 arrays.positions, arrays.cell, arrays.pbc, arrays.atomic_numbers
             )
 
+    def _warn_of_pairs(self, arrays: StructureArrays, pairs: Pairs) -> None:
+        """Name pairs of elements that no training data had, unless that was done before."""
+        named = self.unseen_pairs
+        kinds = arrays.atomic_numbers.tobytes()  # they may change and the pairs stay
+        if pairs is not self._unlisted[0] or kinds != self._unlisted[1]:
+            every = (unlisted_pairs(arrays, pairs, potential) for potential in self.potentials)
+            self._unlisted = pairs, kinds, set().union(*every)
+        if self._unlisted[2].issubset(named):  # not even the skin holds others
+            return
+        met = [unseen_pairs(arrays, pairs, potential, named) for potential in self.potentials]
+        unseen = set().union(*met)
+        self.unseen_pairs += tuple(sorted(unseen))  # first, for a warning may be made an error
+        warn_of_pairs(unseen, self.potentials)
+
     @contextmanager
     def _about(self, atoms: Atoms | None) -> Iterator[tuple[StructureArrays, Pairs]]:
         """Give a structure and its pairs, where derivatives can be taken and errors are ASE's."""
-        with self._lock, _as_ase_errors(), undisturbed():
+        with self._lock, as_ase_errors(), undisturbed():
             arrays = self._arrays(self._given(atoms), Hops())
             pairs = self._skin_list.pairs(arrays)
             check_separation(arrays, pairs)
             yield arrays, pairs
-
-
-@contextmanager
-def _as_ase_errors() -> Iterator[None]:
-    """ASE's users catch ASE's errors; the sentence stays."""
-    try:
-        yield
-    except errors.InputError as error:
-        raise InputError(str(error)) from error
-    except errors.PotentialFileError as error:
-        raise CalculatorSetupError(str(error)) from error
-    except errors.NumericalError as error:
-        raise CalculationFailed(str(error)) from error
-
-
-def _distance(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise errors.InputError(f"expected a length in Å, got {value!r}")
-    return float(value)
-
-
-def _symmetry(value: Any) -> str | float:
-    tolerance = tolerance_of(value)
-    return value if isinstance(value, str) or tolerance is None else tolerance
-
-
-_CHECKS: dict[str, Callable[[Any], Any]] = {
-    "potential": lambda value: value,
-    "device": str,
-    "dtype": str,
-    "symmetry": _symmetry,
-    "skin": _distance,
-}
-
-
-def _voigt(tensors: np.ndarray) -> np.ndarray:
-    """Symmetric (..., 3, 3) to (..., 6) in ASE's order: xx, yy, zz, yz, xz, xy."""
-    return tensors.reshape(*tensors.shape[:-2], 9).take([0, 4, 8, 5, 2, 1], axis=-1)
-
-
-def _ase_results(result: StructureResult) -> dict[str, Any]:
-    """Names, shapes and Voigt order of ASE."""
-    results: dict[str, Any] = {
-        "energy": result.energy,
-        "free_energy": result.energy,
-        "energies": result.atomic_energies,
-    }
-    if result.forces is not None:
-        results["forces"] = result.forces
-    if result.stress is not None and result.stresses is not None:
-        results["stress"] = _voigt(result.stress)
-        results["stresses"] = _voigt(result.stresses)
-    return results

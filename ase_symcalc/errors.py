@@ -17,5 +17,17 @@ class PotentialFileError(SymCalcError):
     """A potential's files are missing, damaged, or of a format this version cannot read."""
 
 
+class StoreError(SymCalcError):
+    """The results of a screen cannot be read or written."""
+
+
 class NumericalError(SymCalcError, ArithmeticError):
     """The network returned something that is not a number."""
+
+
+class OutsideTrainingWarning(UserWarning):
+    """A structure holds what the potential never met in training."""
+
+
+class UnfamiliarAtomsWarning(OutsideTrainingWarning):
+    """Atoms are in surroundings unlike those of the training."""

@@ -59,6 +59,8 @@ class Committee:
     def elements(self) -> tuple[str, ...]:
         """Chemical symbols that every member knows."""
         first, *others = (member.model.elements for member in self.members)
+        if not others:
+            return tuple(first)
         return tuple(symbol for symbol in first if all(symbol in other for other in others))
 
     @property

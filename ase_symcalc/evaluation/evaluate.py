@@ -10,10 +10,11 @@ import numpy as np
 from ase import Atoms
 
 from ase_symcalc.errors import InputError, UnsupportedElementError
-from ase_symcalc.evaluation.context import undisturbed
+from ase_symcalc.evaluation.context import undisturbed, without_warnings
 from ase_symcalc.evaluation.hops import Hops
 from ase_symcalc.evaluation.reduced import evaluate_reduced
 from ase_symcalc.evaluation.result import StructureResult, to_result
+from ase_symcalc.evaluation.unseen import unseen_pairs, warn_of_pairs
 from ase_symcalc.inference import Surroundings, network_of
 from ase_symcalc.inference.pair_list import edges_within, to_atoms
 from ase_symcalc.potential_files import Potential, list_potentials, load_potential
@@ -75,6 +76,11 @@ def evaluate(
         If the potential cannot be found or read.
     NumericalError
         If the network returns NaN or infinity.
+
+    Warns
+    -----
+    OutsideTrainingWarning
+        Of each pair of elements within the cutoff that the potential's card does not list.
     """
     if isinstance(structures, str | os.PathLike):
         raise InputError(
@@ -92,6 +98,7 @@ def evaluate(
     every = [structures] if isinstance(structures, Atoms) else list(structures)
     derivatives = any(name != "energy" for name in properties)
     results: list[StructureResult] = []
+    unseen: set[str] = set()
     with undisturbed():
         if not isinstance(potential, Potential):
             potential = load_potential(potential)
@@ -100,6 +107,9 @@ def evaluate(
         for batch in _batches(checked, potential.model.cutoff, max_edges):
             found = [_symmetry(arrays, tolerance, proper) for arrays, _ in batch]
             results += _evaluate_batch(batch, found, potential, derivatives, Hops())
+            for arrays, pairs in batch:
+                unseen |= unseen_pairs(arrays, pairs, potential, unseen)
+    warn_of_pairs(unseen, [potential])
     return results
 
 
@@ -123,8 +133,24 @@ def evaluate_arrays(
         If the network returns NaN or infinity.
     """
     batch, hop = [(arrays, pairs)], hop or Hops()
-    with undisturbed():
+    with without_warnings():
         return _evaluate_batch(batch, [symmetry], potential, derivatives, hop)[0]
+
+
+def evaluate_pairs(
+    batch: Sequence[tuple[StructureArrays, Pairs]], potential: Potential
+) -> list[StructureResult]:
+    """Structures together, with derivatives, as `evaluate_arrays`.
+
+    Raises
+    ------
+    InputError
+        If two atoms of one of them are on top of each other.
+    NumericalError
+        If the network returns NaN or infinity.
+    """
+    with without_warnings():
+        return _evaluate_all_atoms(batch, potential, True, Hops())
 
 
 def checked_arrays(atoms: Atoms, elements: Sequence[str]) -> StructureArrays:

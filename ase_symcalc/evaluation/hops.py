@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch.profiler import record_function
@@ -28,11 +28,25 @@ class Hops:
         self.n_edges += n_edges
         self.n_edges_full += n_edges_full
 
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
+    def __call__(self, name: str) -> AbstractContextManager[None]:
         """Count what happens inside under the name of the function that does it."""
-        start = time.perf_counter()
         # a label takes longer than some hops, so there is none unless somebody looks
-        with record_function(name) if torch.autograd._profiler_enabled() else nullcontext():
+        if torch.autograd._profiler_enabled():
+            return self._labelled(name)
+        return _Hop(self.seconds, name)
+
+    @contextmanager
+    def _labelled(self, name: str) -> Iterator[None]:
+        with record_function(name), _Hop(self.seconds, name):
             yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+class _Hop(AbstractContextManager[None]):
+    """One hop, timed. Written out, for `contextmanager` takes as long as a short hop."""
+
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self._seconds, self._name, self._start = seconds, name, time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        passed = time.perf_counter() - self._start
+        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + passed

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from ase_symcalc.evaluation.hops import Hops
+from ase_symcalc.evaluation.reduced_edges import ReducedEdges, unfold
 from ase_symcalc.evaluation.result import StructureResult, to_result
 from ase_symcalc.inference import Surroundings, network_of
 from ase_symcalc.potential_files import Potential
@@ -16,7 +17,6 @@ from ase_symcalc.structures import TOO_CLOSE, Pairs, StructureArrays, check_sepa
 from ase_symcalc.symmetry.expand import RotatedImages
 from ase_symcalc.symmetry.orbits import SymmetryMap
 from ase_symcalc.symmetry.pairs import ReducedPairs
-from ase_symcalc.symmetry.reduce import ReducedEdges, unfold
 
 
 def evaluate_reduced(
@@ -57,11 +57,9 @@ def _edges(
 ) -> ReducedEdges:
     indices = (pairs.centre, pairs.neighbour, pairs.unit_shifts)
     edges = ReducedEdges.of(symmetry, arrays.positions, arrays.cell, *indices, cutoff)
-    vectors = edges.vectors
-    if vectors.size and np.einsum("ei,ei->e", vectors, vectors).min() < TOO_CLOSE**2:
+    if edges.shortest < TOO_CLOSE:
         check_separation(arrays, pairs)
-    degrees = np.bincount(edges.centre, minlength=symmetry.n_orbits)
-    hop.count(len(edges.centre), int(degrees @ symmetry.multiplicity))
+    hop.count(len(edges.centre), edges.n_full)
     return edges
 
 

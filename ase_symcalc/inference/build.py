@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ase_symcalc.inference.build_mace import mace_network
 from ase_symcalc.inference.convolution import Convolution
-from ase_symcalc.inference.coordinates import LogarithmicGrid, UniformGrid
+from ase_symcalc.inference.coordinates import RadialGrid
 from ase_symcalc.inference.gated import GatedLayer, GatedNetwork
-from ase_symcalc.inference.mace import MACENetwork
+from ase_symcalc.inference.many_pairs import ManyPairsNetwork
 from ase_symcalc.inference.packing import as_array, linear_map
 from ase_symcalc.inference.pairs import PairTerm
+from ase_symcalc.inference.planned import PlannedNetwork
 from ase_symcalc.inference.readout import Readout
 from ase_symcalc.models.mace import MACE
 from ase_symcalc.models.nequip import Layer as NequIPLayer
@@ -26,16 +27,15 @@ from ase_symcalc.models.symnet import SymNet
 from ase_symcalc.nn.activation import ACTIVATIONS, SILU_GAIN, Gate
 from ase_symcalc.nn.interaction import Interaction
 from ase_symcalc.nn.kernels.builder import real_name
-from ase_symcalc.nn.kernels.gates import FUNCTIONS, Gated, GateTable, Scalars
+from ase_symcalc.nn.kernels.gates import Gated, GateTable, Scalars
 from ase_symcalc.nn.layout import blocks
 from ase_symcalc.nn.linear import Linear, SpeciesLinear
 
-CompiledNetwork = GatedNetwork | MACENetwork
 
-
-@torch.inference_mode(False)
 @torch.no_grad()
-def compile_network(model: torch.nn.Module, dtype: torch.dtype) -> CompiledNetwork | None:
+def compile_network(
+    model: torch.nn.Module, dtype: torch.dtype
+) -> PlannedNetwork | ManyPairsNetwork | None:
     """Pack a model's weights for evaluation on the CPU.
 
     Parameters
@@ -64,7 +64,8 @@ def _symnet(model: SymNet, dtype: Any) -> GatedNetwork | None:
     layers, modules = [], cast(list[Interaction], list(model.layers))
     for number, layer in enumerate(modules):
         embedding = None if number else model.embedding
-        layers.append(_layer(layer, dtype, layer.radial(model.grid.inputs), embedding))
+        knots = layer.radial(model.grid.inputs)
+        layers.append(_layer(layer, dtype, knots, model.grid.n_taps, embedding))
     hidden = model.readout_hidden / model.readout_hidden.shape[0] ** 0.5
     out = model.readout_out * (SILU_GAIN / model.readout_out.shape[0] ** 0.5)
     references = as_array(model.reference_energies)
@@ -72,7 +73,7 @@ def _symnet(model: SymNet, dtype: Any) -> GatedNetwork | None:
         dtype=dtype,
         species_of=as_array(model.species_of),
         lmax=model.config.sh_lmax,
-        coordinate=UniformGrid(model.grid.spacing, model.grid.n_intervals),
+        grid=RadialGrid.uniform(model.grid.spacing, model.grid.n_intervals, model.grid.n_taps),
         first_rows=as_array(modules[0].before(model.embedding)).astype(dtype),
         layers=tuple(layers),
         dim_features=modules[-1].irreps_out.dim,
@@ -93,18 +94,15 @@ def _repulsion(term: Repulsion) -> PairTerm:
 
 
 def _nequip(model: NequIP, dtype: Any) -> GatedNetwork | None:
-    spline, config = model.radial.spline, model.config
-    exact = torch.float64 if np.dtype(dtype) == np.float64 else torch.float32
-    gates = {config.even_activation, config.odd_activation, config.gate_activation}
-    readout = {config.readout_activation} if config.readout_widths else set()
-    if spline is None or exact in model.radial.exact:
-        return None
-    if not gates <= set(FUNCTIONS) or not readout <= {"silu"}:
+    config = model.config
+    spline = model.radial.spline_for(torch.float64 if np.dtype(dtype) == float else torch.float32)
+    if spline is None:
         return None
     tables = model.radial.tables(spline, torch.zeros(0, dtype=torch.float64))
     layers, modules = [], cast(list[NequIPLayer], list(model.layers))
     for number, layer in enumerate(modules):
-        layers.append(_layer(layer, dtype, tables[number], None if number else model.embedding))
+        embedding = None if number else model.embedding
+        layers.append(_layer(layer, dtype, tables[number], spline.n_taps, embedding))
     maps = [w / w.shape[0] ** 0.5 for w in model.readout.weights]
     maps = maps[:1] + [w * model.readout.activation.gain for w in maps[1:]]
     scalars = next(b for b in blocks(modules[-1].gate.irreps_out) if (b.l, b.p) == (0, 1))
@@ -112,7 +110,7 @@ def _nequip(model: NequIP, dtype: Any) -> GatedNetwork | None:
         dtype=dtype,
         species_of=as_array(model.species_of),
         lmax=config.sh_lmax,
-        coordinate=LogarithmicGrid.of(spline),
+        grid=RadialGrid.of(spline),
         first_rows=as_array(modules[0].messages_from(model.embedding)).astype(dtype),
         layers=tuple(layers),
         dim_features=modules[-1].gate.irreps_out.dim,
@@ -121,6 +119,7 @@ def _nequip(model: NequIP, dtype: Any) -> GatedNetwork | None:
             maps=tuple(as_array(w) for w in maps),
             references=as_array(model.reference_energies),
             scales=as_array(model.scale),
+            function=config.readout_activation,
         ),
         pair_term=None,
     )
@@ -130,6 +129,7 @@ def _layer(
     layer: Interaction | NequIPLayer,
     dtype: Any,
     knots: Tensor,
+    n_taps: int,
     embedding: Tensor | None,
 ) -> GatedLayer:
     """Pack a layer; in the first, the species' ``embedding`` decides what centres keep."""
@@ -154,7 +154,7 @@ def _layer(
         blocks=blocks(layer.irreps_in),
         dim_mixed=mixed.dim,
         before=before,
-        convolution=Convolution(layer.table, dtype),
+        convolution=Convolution(layer.table, dtype, n_taps),
         knots=as_array(knots).astype(dtype),
         after=linear_map(layer.after, dtype, scale=scale, bias=after_bias),
         own=own,

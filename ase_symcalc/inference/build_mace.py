@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from ase_symcalc.inference.convolution import Convolution
-from ase_symcalc.inference.coordinates import LogarithmicGrid
+from ase_symcalc.inference.coordinates import RadialGrid
 from ase_symcalc.inference.mace import MACELayer, MACENetwork
+from ase_symcalc.inference.many_pairs import ManyPairsNetwork
 from ase_symcalc.inference.packing import as_array, linear_map
 from ase_symcalc.inference.pair_tables import PairTables
 from ase_symcalc.inference.pairs import PairTerm
@@ -23,31 +24,35 @@ from ase_symcalc.nn.layout import blocks
 from ase_symcalc.nn.spline import SplineInterpolation
 
 
-def mace_network(model: MACE, dtype: Any) -> MACENetwork | None:
+def mace_network(model: MACE, dtype: Any) -> MACENetwork | ManyPairsNetwork | None:
     """Pack a model in float64 for evaluation in ``dtype``; None if it has no splines then."""
-    exact = torch.float64 if np.dtype(dtype) == np.float64 else torch.float32
-    if model.radial.spline is None or exact in model.radial.exact:
+    spline = model.radial.spline_for(torch.float64 if np.dtype(dtype) == float else torch.float32)
+    if spline is None:
         return None
     layers = []
     densities = iter(range(model.num_layers))
     modules = cast(list[Layer], list(model.layers))
     for number, layer in enumerate(modules):
         density = next(densities) if model.config.density[number] else None
-        layers.append(_layer(model, layer, number, density, dtype))
+        layers.append(_layer(model, layer, number, density, dtype, spline.n_taps))
     term = model.repulsion
     first = modules[0].before(model.embedding)
-    return MACENetwork(
+    network = MACENetwork(
         dtype=dtype,
         species_of=as_array(model.species_of),
         lmax=model.config.sh_lmax,
-        tables=_pair_tables(model.radial, model.radial.spline, model.num_layers, dtype),
+        grid=RadialGrid.of(spline),
+        tables=_pair_tables(model, spline, dtype),
         first_rows=as_array(first).astype(dtype),
         layers=tuple(layers),
         pair_term=None if term is None else _repulsion(term, float(model.scale)),
     )
+    return network if network.tables.are_few else ManyPairsNetwork(network, model)
 
 
-def _layer(model: MACE, layer: Layer, number: int, density: int | None, dtype: Any) -> MACELayer:
+def _layer(
+    model: MACE, layer: Layer, number: int, density: int | None, dtype: Any, n_taps: int
+) -> MACELayer:
     scale = 1.0 if density is not None else 1 / model.config.avg_num_neighbours
     n_channels, basis = model.config.num_channels, layer.basis
     kept = before = own = None
@@ -64,7 +69,7 @@ def _layer(model: MACE, layer: Layer, number: int, density: int | None, dtype: A
         dim_products=basis.irreps_out.dim * n_channels,
         dim_features=layer.irreps_out.dim,
         before=before,
-        convolution=Convolution(layer.table, dtype),
+        convolution=Convolution(layer.table, dtype, n_taps),
         mix=linear_map(layer.mix, dtype, scale=scale),
         weights=np.ascontiguousarray(as_array(layer.product), dtype=dtype),
         values=polynomial_kernel("values", basis, n_channels, real),
@@ -87,24 +92,25 @@ def _readout(layer: Layer) -> tuple[np.ndarray, ...]:
     return tuple(w if n == 0 else w * gain for n, w in enumerate(maps))
 
 
-def _pair_tables(
-    radial: PairTabulated, spline: SplineInterpolation, n_layers: int, dtype: Any
-) -> PairTables:
-    radii = as_array(radial.radii)
+def _pair_tables(model: MACE, spline: SplineInterpolation, dtype: Any) -> PairTables:
+    radii = as_array(model.radial.radii)
+    n_weights = sum(cast(Layer, layer).table.n_weights for layer in model.layers)
     return PairTables(
-        LogarithmicGrid.of(spline),
         len(spline.points),
+        n_weights,
         radii[:, None] + radii,
-        _coefficients(radial),
-        n_layers,
+        _coefficients(model.radial, spline),
+        model.num_layers,
         dtype,
     )
 
 
-def _coefficients(radial: PairTabulated) -> Callable[[np.ndarray], list[np.ndarray]]:
+def _coefficients(
+    radial: PairTabulated, spline: SplineInterpolation
+) -> Callable[[np.ndarray], list[np.ndarray]]:
     def coefficients(kinds: np.ndarray) -> list[np.ndarray]:
         with torch.inference_mode(False), torch.no_grad():
-            return [as_array(t) for t in radial.coefficients(torch.tensor(kinds))]
+            return [as_array(t) for t in radial.coefficients(spline, torch.tensor(kinds))]
 
     return coefficients
 

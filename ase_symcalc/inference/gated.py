@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from ase_symcalc.inference.convolution import Convolution
-from ase_symcalc.inference.coordinates import RadialCoordinate
+from ase_symcalc.inference.coordinates import RadialGrid
 from ase_symcalc.inference.edges import Edges
 from ase_symcalc.inference.maps import LinearMap
-from ase_symcalc.inference.memory import pile
-from ase_symcalc.inference.message_passing import MessagePassing
+from ase_symcalc.inference.message_passing import MessagePassing, Species
 from ase_symcalc.inference.pairs import PairTerm
+from ase_symcalc.inference.plan import Number, Plan
+from ase_symcalc.inference.planned import PlannedNetwork
 from ase_symcalc.inference.readout import Readout
 from ase_symcalc.inference.surroundings import Surroundings
 from ase_symcalc.inference.tiles import Tile
@@ -56,138 +55,97 @@ class GatedLayer:
 
 
 @dataclass(frozen=True, eq=False)
-class GatedNetwork:
-    """A whole network; call it with `Surroundings`.
+class GatedNetwork(PlannedNetwork):
+    """A whole network of layers with gates.
 
     Attributes
     ----------
-    species_of : (119,) array
-        Species by atomic number.
     first_rows : (n_species, dim) array
         What neighbours see of an atom before the first layer.
     dim_features : int
         Numbers in a row after the last gate.
     """
 
-    dtype: Any
-    species_of: np.ndarray
     lmax: int
-    coordinate: RadialCoordinate
+    grid: RadialGrid
     first_rows: np.ndarray
     layers: tuple[GatedLayer, ...]
     dim_features: int
     readout: Readout
     pair_term: PairTerm | None
 
-    def __call__(
-        self,
-        seen: Surroundings,
-        weights: Float64[np.ndarray, "n_centres"] | None = None,
-        *,
-        derivatives: bool = True,
-    ) -> tuple[Float64[np.ndarray, "n_centres"], Float64[np.ndarray, "n_edges 3"] | None]:
-        """Energies E_i of the centres, eV, and the gradient of Σ_i w_i E_i by edge vectors.
-
-        Parameters
-        ----------
-        seen : Surroundings
-        weights : (n_centres,) array, optional
-            1 for each if left out.
-        derivatives : bool
-            Without it there is no gradient.
-        """
-        with pile().borrowed():
-            return _Evaluation(self, seen).results(weights, derivatives)
+    def write(self, plan: Plan, seen: Surroundings, *, derivatives: bool) -> None:
+        """Add the calls of an evaluation to a plan."""
+        _Evaluation(self, plan, seen).write(self.pair_term, derivatives=derivatives)
 
 
-class _Evaluation:
+class _Evaluation(MessagePassing):
     """The steps of one evaluation."""
 
-    def __init__(self, network: GatedNetwork, seen: Surroundings) -> None:
-        species = network.species_of.take(seen.atomic_numbers)
-        edges = Edges(seen, network.lmax, network.coordinate, network.dtype)
-        layers = [
-            (layer.convolution, layer.blocks, layer.knots.ctypes.data) for layer in network.layers
-        ]
+    def __init__(self, network: GatedNetwork, plan: Plan, seen: Surroundings) -> None:
+        species = Species(plan, network.species_of.take(seen.atomic_numbers))
+        n_rows = len(seen.atomic_numbers)
+        edges = Edges(plan, n_rows, network.lmax, network.grid, None, network.dtype)
+        layers = [(layer.convolution, layer.blocks, layer.knots) for layer in network.layers]
+        super().__init__(plan, seen, species, edges, network.first_rows, layers, network.dtype)
         self.network = network
-        self.passing = MessagePassing(
-            seen, edges, species, network.first_rows, layers, network.dtype
-        )
-        room = self.passing.room
-        self.mixed = [room(self.passing.n, layer.dim_mixed) for layer in network.layers]
+        self.mixed = [self.room(self.n, layer.dim_mixed) for layer in network.layers]
 
-    def results(
-        self, weights: np.ndarray | None, derivatives: bool
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        network, passing = self.network, self.passing
-        energies, slope = network.readout(self.forward(), passing.species)
-        weights = np.ones(passing.n) if weights is None else weights
-        dr = None
-        if network.pair_term is not None:
-            species, others = passing.species, passing.other_species
-            dr = network.pair_term.add(energies, passing.edges, species, others, weights)
-        if not derivatives:
-            return energies, None
-        slope *= weights[:, None]
-        return energies, passing.edges.gradient(*self.backward(slope), dr)
-
-    def forward(self) -> np.ndarray:
-        """Features after the last layer."""
-        passing, last = self.passing, len(self.network.layers) - 1
-        shape = (passing.n, self.network.dim_features)
-        features, address = pile().array(shape, self.network.dtype)
+    def forward(self) -> list[tuple[Readout, int, Number]]:
+        """Add calls up to the features after the last layer."""
+        network, last = self.network, len(self.network.layers) - 1
+        features = self.room(self.n, network.dim_features)
         for number in range(last + 1):
             if number:
-                passing.fill_images(number)
-            out = address if number == last else 0
-            passing.tiling.each(partial(self.forward_tile, number=number, features=out))
-        return features
+                self.fill_images(number)
+            out = features if number == last else None
+            self.each(partial(self.forward_tile, number=number, features=out))
+        return [(network.readout, network.dim_features, features)]
 
-    def forward_tile(self, tile: Tile, number: int, features: int) -> None:
+    def forward_tile(self, tile: Tile, number: int, features: Number | None) -> None:
         """Gather, mix and gate; then prepare the next layer, or write the features."""
-        layers, passing, order = self.network.layers, self.passing, self.passing.tiling.order
+        layers, plan, order = self.network.layers, self.plan, self.order
         layer, mixed = layers[number], self.mixed[number]
-        with pile().borrowed():
-            sums = passing.scratch(tile, layer.convolution.dim_out)
-            passing.gather(tile, number, sums)
-            layer.after.forward(sums, mixed, tile.runs, order, onto=layer.own is not None)
-            if features:
-                layer.gate(tile.first, tile.last, mixed, 0, features)
-                return
-            follow = layers[number + 1]
-            features = passing.scratch(tile, follow.convolution.dim_x)
-            layer.gate(tile.first, tile.last, mixed, 0, features)
-            if follow.before:
-                follow.before.forward(features, passing.rows[number + 1], tile.runs, order)
-            if follow.own:
-                follow.own.forward(features, self.mixed[number + 1], tile.runs, order)
+        sums = self.scratch(tile, layer.convolution.dim_out)
+        self.gather(tile, number, sums)
+        layer.after.forward(plan, sums, mixed, tile, order, onto=layer.own is not None)
+        if features is not None:
+            plan.call(layer.gate, tile.first, tile.last, mixed, 0, features)
+            return
+        follow = layers[number + 1]
+        features = self.scratch(tile, follow.convolution.dim_x)
+        plan.call(layer.gate, tile.first, tile.last, mixed, 0, features)
+        if follow.before:
+            follow.before.forward(plan, features, self.rows[number + 1], tile, order)
+        if follow.own:
+            follow.own.forward(plan, features, self.mixed[number + 1], tile, order)
 
-    def backward(self, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradients by harmonics and splines of all edges, from that by the features."""
-        layers, passing = self.network.layers, self.passing
-        by_edges = passing.start_back()
-        slope = passing.typed(slope)
-        d_features = slope.ctypes.data
+    def backward(self, slopes: Sequence[Number]) -> None:
+        """Add calls to the gradients by all edges, from that by the features."""
+        layers = self.network.layers
+        (d_features,) = slopes
         for number in reversed(range(len(layers))):
-            d_next = passing.room(passing.n, layers[number].convolution.dim_x) if number else 0
+            d_next = self.room(self.n, layers[number].convolution.dim_x) if number else None
             task = partial(self.backward_tile, number=number, d_features=d_features, d_next=d_next)
-            passing.tiling.each(task)
-            passing.gather_back(number)
-            d_features = d_next
-        return by_edges
+            self.each(task)
+            self.gather_back(number)
+            if d_next is not None:
+                d_features = d_next
 
-    def backward_tile(self, tile: Tile, number: int, d_features: int, d_next: int) -> None:
+    def backward_tile(
+        self, tile: Tile, number: int, d_features: Number, d_next: Number | None
+    ) -> None:
         """From the gradient by a layer's features to that by its sums, and what its rows keep."""
-        layers, passing, order = self.network.layers, self.passing, self.passing.tiling.order
+        layers, plan, order = self.network.layers, self.plan, self.order
         layer = layers[number]
         if number < len(layers) - 1:
             follow = layers[number + 1]
             if follow.before:
                 onto = follow.own is not None
-                follow.before.backward(passing.d_rows, d_features, tile.runs, order, onto=onto)
-        with pile().borrowed():
-            d_mixed = passing.scratch(tile, layer.dim_mixed)
-            layer.gate_back(tile.first, tile.last, self.mixed[number], d_features, d_mixed)
-            layer.after.backward(d_mixed, passing.d_sums, tile.runs, order)
-            if d_next and layer.own:
-                layer.own.backward(d_mixed, d_next, tile.runs, order)
+                follow.before.backward(plan, self.d_rows, d_features, tile, order, onto=onto)
+        d_mixed = self.scratch(tile, layer.dim_mixed)
+        span = (tile.first, tile.last)
+        plan.call(layer.gate_back, *span, self.mixed[number], d_features, d_mixed)
+        layer.after.backward(plan, d_mixed, self.d_sums, tile, order)
+        if d_next is not None and layer.own:
+            layer.own.backward(plan, d_mixed, d_next, tile, order)

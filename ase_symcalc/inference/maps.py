@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ase_symcalc.inference.tiles import Run
+from ase_symcalc.inference.plan import Number, Plan
+from ase_symcalc.inference.tiles import Run, Tile
 from ase_symcalc.nn.kernels.block_product import block_matrices, block_product
 from ase_symcalc.nn.kernels.builder import real_name
 from ase_symcalc.nn.layout import Block
@@ -51,39 +52,40 @@ class LinearMap:
         self._back = _Direction(block_matrices(back, dim_x), turned, dim_out, dim_x, nothing)
 
     def forward(
-        self, x: int, out: int, runs: Sequence[Run], order: int, *, onto: bool = False
+        self, plan: Plan, x: Number, out: Number, tile: Tile, order: Number, *, onto: bool = False
     ) -> None:
         """Map rows of ``x``, and write them or add them to ``out`` (addresses).
 
-        ``runs`` and ``order`` are those of a `Tiling`. Rows that are added get no bias.
+        ``tile`` and ``order`` are of a `Tiling`. Rows that are added get no bias.
         """
-        self._run(self._there, x, out, runs, order, onto, len(self._bias) > 1)
+        self._call(plan, self._there, x, out, tile, order, onto, len(self._bias) > 1)
 
     def backward(
-        self, g: int, out: int, runs: Sequence[Run], order: int, *, onto: bool = False
+        self, plan: Plan, g: Number, out: Number, tile: Tile, order: Number, *, onto: bool = False
     ) -> None:
         """Pull rows ``g`` of a gradient back through the map."""
-        self._run(self._back, g, out, runs, order, onto, False)
+        self._call(plan, self._back, g, out, tile, order, onto, False)
 
-    def _run(
+    def _call(
         self,
+        plan: Plan,
         way: _Direction,
-        x: int,
-        out: int,
-        runs: Sequence[Run],
-        order: int,
+        x: Number,
+        out: Number,
+        tile: Tile,
+        order: Number,
         onto: bool,
         own_bias: bool,
     ) -> None:
         sizes = way.sizes_onto if onto else way.sizes
         own_bias = own_bias and not onto
+        runs = tile.runs
         if self.n_kinds == 1 and not own_bias:
             runs = (Run(0, runs[0].start, runs[-1].stop),)  # whatever their species
         for species, first, last in runs:
             w = way.weights + (species * way.row_bytes if self.n_kinds > 1 else 0)
-            start = way.start + (species * self._bias_bytes if own_bias else 0)
-            start = out if onto else start
-            self._kernel(first, last, *way.table, sizes, order, x, w, start, out)
+            start = out if onto else way.start + (species * self._bias_bytes if own_bias else 0)
+            plan.call(self._kernel, first, last, *way.table, sizes, order, x, w, start, out)
 
 
 class _Direction:

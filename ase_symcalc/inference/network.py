@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import weakref
 from typing import Protocol, runtime_checkable
 
@@ -39,12 +40,17 @@ class Network(Protocol):
         """
 
 
+_in_training, _version = operator.attrgetter("requires_grad"), operator.attrgetter("_version")
+
+
 class _Made:
     """A compiled network, if the model has one, and the state of the weights it was made of."""
 
     def __init__(self, model: AbstractEnergyModel, dtype: torch.dtype) -> None:
         self._dtype = dtype
         self._tensors = list(itertools.chain(model.parameters(), model.buffers()))
+        # once for all: whether a tensor was made in inference mode does not change
+        self._counting = not any(tensor.is_inference() for tensor in self._tensors)
         self._version = self._count()
         self.network = None if self._version is None else compile_network(model, dtype)
 
@@ -57,9 +63,9 @@ class _Made:
 
         Fused optimisers write uncounted, and tensors made in inference mode count nothing.
         """
-        if any(tensor.requires_grad or tensor.is_inference() for tensor in self._tensors):
+        if not self._counting or any(map(_in_training, self._tensors)):
             return None
-        return sum(tensor._version for tensor in self._tensors)
+        return sum(map(_version, self._tensors))
 
 
 _made: weakref.WeakKeyDictionary[AbstractEnergyModel, _Made] = weakref.WeakKeyDictionary()
@@ -74,7 +80,8 @@ def network_of(model: AbstractEnergyModel, dtype: torch.dtype, device: torch.dev
     if device.type == "cpu":
         made = _made.get(model)
         if made is None or not made.holds(dtype):
-            made = _made[model] = _Made(model, dtype)
+            with torch.inference_mode(False), torch.device("cpu"):
+                made = _made[model] = _Made(model, dtype)
         if made.network is not None:
             return made.network
     return TorchNetwork(model, dtype, device)

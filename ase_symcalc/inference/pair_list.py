@@ -7,6 +7,7 @@ from jaxtyping import Float64, Int64
 
 from ase_symcalc.inference.surroundings import Surroundings
 from ase_symcalc.nn.kernels.edges import pick_kernel, spread_kernel
+from ase_symcalc.nn.kernels.sequence import address
 
 
 def edges_within(
@@ -37,7 +38,7 @@ def edges_within(
     centre, neighbour = np.empty(n + 1, dtype=np.int64), np.empty(n + 1, dtype=np.int64)
     vectors = np.empty((n + 1, 3))
     arrays = (i, j, centre, neighbour, count, positions, shifts, cell, limit, vectors)
-    pick_kernel()(0, n, *(array.ctypes.data for array in arrays))
+    pick_kernel()(0, n, *map(address, arrays))
     n_edges = int(count[0])
     return vectors[:n_edges], centre[:n_edges], neighbour[:n_edges]
 
@@ -56,6 +57,6 @@ def to_atoms(
     n = len(seen.atomic_numbers)
     forces, shares = np.zeros((n, 3)), np.zeros((n, 3, 3))
     arrays = (seen.centre, seen.neighbour, seen.edge_vectors, np.ascontiguousarray(gradient))
-    addresses = (array.ctypes.data for array in (*arrays, forces, shares))
+    addresses = map(address, (*arrays, forces, shares))
     spread_kernel()(0, len(gradient), *addresses)
     return forces, shares

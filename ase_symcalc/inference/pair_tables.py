@@ -10,34 +10,26 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from ase_symcalc.inference.coordinates import Coordinates, LogarithmicGrid
-
-_MOST_KINDS = 128
-"""Tables that are kept; with more they are made anew for those at hand."""
+MOST_BYTES = 1 << 30
+"""Of tables; with more they are made anew for those at hand."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LocatedPairs:
-    """Radial functions for the edges of one evaluation; a `RadialCoordinate`.
+class FoundTables:
+    """Tables of all kinds of pair among some species.
 
     Attributes
     ----------
-    first_row : (n_edges,) array
-        Where the table of each edge's kind begins.
+    first_row : (n_species, n_species) array
+        Where the table of each pair of species begins.
     knots : tuple of (n_rows, n_weights) arrays
         Coefficients for each layer, one kind after the other.
     densities : tuple of (n_rows,) arrays
     """
 
-    grid: LogarithmicGrid
-    first_row: Int64[np.ndarray, "n_edges"]
+    first_row: Int64[np.ndarray, "n_species n_species"]
     knots: tuple[np.ndarray, ...]
     densities: tuple[np.ndarray, ...]
-
-    def __call__(self, lengths: Float64[np.ndarray, "n_edges"]) -> Coordinates:
-        """Locate the lengths, Å."""
-        s, slope, size, row = self.grid(lengths)
-        return s, slope, size, row + self.first_row
 
 
 class PairTables:
@@ -45,9 +37,10 @@ class PairTables:
 
     Parameters
     ----------
-    grid : LogarithmicGrid
     n_knots : int
         Rows of the table of one kind.
+    n_weights : int
+        Numbers in a row of all tables together.
     kinds : (n_species, n_species) array
         What tells pairs of species apart.
     coefficients : callable
@@ -59,14 +52,15 @@ class PairTables:
 
     def __init__(
         self,
-        grid: LogarithmicGrid,
         n_knots: int,
+        n_weights: int,
         kinds: Float64[np.ndarray, "n_species n_species"],
         coefficients: Callable[[np.ndarray], list[np.ndarray]],
         n_layers: int,
         dtype: Any,
     ) -> None:
-        self._grid, self._n_knots, self._n_layers, self._dtype = grid, n_knots, n_layers, dtype
+        self._n_knots, self._n_layers, self._dtype = n_knots, n_layers, dtype
+        self._most = max(1, MOST_BYTES // (n_knots * n_weights * np.dtype(dtype).itemsize))
         self._values, self._kind = np.unique(kinds, return_inverse=True)
         self._kind = self._kind.reshape(kinds.shape)
         self._coefficients = coefficients
@@ -74,28 +68,40 @@ class PairTables:
         self._place = np.full(len(self._values), -1)
         self._tables: list[np.ndarray] = []
 
-    def locate(
-        self, first: Int64[np.ndarray, "n_edges"], second: Int64[np.ndarray, "n_edges"]
-    ) -> LocatedPairs:
-        """Find the tables of edges between these species; make those that are not there yet."""
-        kind = self._kind[first, second]
-        present = np.flatnonzero(np.bincount(kind, minlength=1))
+    @property
+    def are_few(self) -> bool:
+        """Whether there is room for the tables of all kinds."""
+        return len(self._values) <= self._most
+
+    def has_room_for(self, species: Int64[np.ndarray, "n"]) -> bool:
+        """Whether there is room for the tables of pairs among these species."""
+        n = int(np.count_nonzero(np.bincount(species)))
+        return n * (n + 1) // 2 <= self._most
+
+    def knows(self, species: Int64[np.ndarray, "n"]) -> bool:
+        """Whether `find` has nothing to make for pairs among these species."""
+        among = np.unique(species)
+        return bool((self._place[self._kind[np.ix_(among, among)]] >= 0).all())
+
+    def find(self, species: Int64[np.ndarray, "n"]) -> FoundTables:
+        """Find the tables of pairs among these species; make those that are not there yet."""
+        among = np.unique(species)
+        present = np.unique(self._kind[np.ix_(among, among)])
         with self._lock:
             missing = present[self._place[present] < 0]
-            if not self._tables and not len(present):
-                missing = np.zeros(1, dtype=np.int64)  # a table to point to
             if len(missing):
                 self._add(missing, present)
-            return LocatedPairs(
-                self._grid,
-                self._place[kind] * self._n_knots,
+            return FoundTables(
+                np.ascontiguousarray(self._place[self._kind] * self._n_knots),
                 tuple(self._tables[: self._n_layers]),
-                tuple(table[:, 0] for table in self._tables[self._n_layers :]),
+                tuple(
+                    np.ascontiguousarray(table[:, 0]) for table in self._tables[self._n_layers :]
+                ),
             )
 
     def _add(self, missing: np.ndarray, present: np.ndarray) -> None:
         n_known = int((self._place >= 0).sum())
-        if n_known + len(missing) > _MOST_KINDS:
+        if n_known + len(missing) > self._most:
             self._place[:], self._tables, n_known, missing = -1, [], 0, present
         made = [a.astype(self._dtype) for a in self._coefficients(self._values[missing])]
         # new arrays: an evaluation in another thread may be reading the old ones

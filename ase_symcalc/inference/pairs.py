@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
-from ase_symcalc.inference.edges import Edges
+from ase_symcalc.inference.plan import Number, Plan
 from ase_symcalc.nn.kernels.screened import repulsion_kernel
 
 
@@ -36,28 +36,17 @@ class PairTerm:
         power: int,
     ) -> None:
         self._table = np.stack([reach, inverse_length, strength / 2], axis=-1)
-        self._longest = reach.max()
         self._kernel = repulsion_kernel(len(reach), amplitudes, exponents, power)
 
-    def add(
-        self,
-        energies: Float64[np.ndarray, "n_centres"],
-        edges: Edges,
-        species: Int64[np.ndarray, "n_centres"],
-        neighbours: Int64[np.ndarray, "n_edges"],
-        weights: Float64[np.ndarray, "n_centres"],
-    ) -> Float64[np.ndarray, "n_edges"]:
-        """Add to the centres' energies; return the slope of their weighted sum by lengths.
+    def add(self, plan: Plan, own: Number, others: Number, lengths: Number, dr: Number) -> None:
+        """Add to the centres' energies, and to the slope of their weighted sum by lengths.
 
         Parameters
         ----------
-        species, neighbours
-            Species of the centres, and of the neighbour of each edge.
+        plan : Plan
+            Gets the call.
+        own, others, lengths, dr : Number
+            Addresses, for each edge: species of its centre and neighbour, length, slope.
         """
-        slope = np.zeros(edges.n)
-        if edges.n and edges.lengths.min() < self._longest:
-            own = species.take(edges.centre)
-            indices = (edges.centre, own, neighbours)
-            reals = (edges.lengths, self._table, weights, energies, slope)
-            self._kernel(0, edges.n, *(array.ctypes.data for array in (*indices, *reals)))
-        return slope
+        reals = (lengths, plan.keep(self._table), plan.weights, plan.energies, dr)
+        plan.call(self._kernel, 0, plan.n_edges, plan.centre, own, others, *reals)

@@ -1,22 +1,21 @@
-"""From scalar features to energies, and back: small, so in NumPy and float64.
-
-Matrix products are torch's, whose threads are those the caller allows; NumPy's would take all.
-"""
+"""From scalar features to energies, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float64, Int64
-from scipy.special import expit
+
+from ase_symcalc.inference.plan import Number, Plan
+from ase_symcalc.nn.kernels.builder import real_name
+from ase_symcalc.nn.kernels.readout import readout_kernel
 
 
 @dataclass(frozen=True, eq=False)
 class Readout:
-    """E_i = reference + scale · perceptron(scalars i), silu between its maps.
+    """E_i = reference + scale · perceptron(scalars i), in float64.
 
     Attributes
     ----------
@@ -25,32 +24,46 @@ class Readout:
     maps : sequence of (n_in, n_out) arrays
         Norms of the activations folded in; the last has one column.
     references, scales : (n_species,) arrays, eV
+    function : str
+        Between the maps; one of `nn.activation.ACTIVATIONS`.
     """
 
     columns: slice
     maps: Sequence[np.ndarray]
     references: np.ndarray
     scales: np.ndarray
+    function: str = "silu"
 
-    def __call__(
-        self, features: Float[np.ndarray, "n dim"], species: Int64[np.ndarray, "n"]
-    ) -> tuple[Float64[np.ndarray, "n"], Float64[np.ndarray, "n dim"]]:
-        """Energies, and their derivatives by the features."""
-        x = features[:, self.columns].astype(np.float64)
-        hidden = []
-        for weights in self.maps[:-1]:
-            hidden.append(_product(x, weights))
-            x = hidden[-1] * expit(hidden[-1])
-        scale = self.scales[species]
-        energies = self.references[species] + scale * _product(x, self.maps[-1])[:, 0]
-        slope = scale[:, None] * self.maps[-1].T
-        for weights, h in zip(self.maps[-2::-1], hidden[::-1], strict=True):
-            s = expit(h)
-            slope = _product(slope * (s + h * s * (1 - s)), weights.T)
-        by_features = np.zeros(features.shape)
-        by_features[:, self.columns] = slope
-        return energies, by_features
+    def step(
+        self,
+        plan: Plan,
+        dim: int,
+        dtype: Any,
+        species: Number,
+        features: Number,
+        slope: Number,
+    ) -> Callable[[int, int], None]:
+        """Return what adds the call for atoms first..last-1 to a plan.
 
+        It adds to their energies, and fills the slope of the weighted sum by their features.
 
-def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return torch.mm(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+        Parameters
+        ----------
+        plan : Plan
+        dim : int
+            Length of a row of features.
+        dtype : numpy.float32 or numpy.float64
+            Of features and slope.
+        species, features, slope : Number
+            Addresses.
+        """
+        sizes = tuple(len(weights) for weights in self.maps)
+        columns = (self.columns.start, dim)
+        kernel = readout_kernel(sizes, columns, self.function, real_name(dtype))
+        maps = np.concatenate([np.ravel(weights) for weights in self.maps])
+        fixed = [
+            plan.keep(np.ascontiguousarray(array, dtype=np.float64))
+            for array in (maps, self.references, self.scales)
+        ]
+        given = (species, features, *fixed, plan.weights, plan.energies, slope)
+        return lambda first, last: plan.call(kernel, first, last, *given)

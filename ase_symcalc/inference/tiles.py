@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Int64
-
-from ase_symcalc.nn.kernels.threads import run_tasks
 
 _PARTS = 3
 """For each thread: the last one to finish then has little to wait for."""
@@ -57,36 +53,19 @@ class Tiling:
     Attributes
     ----------
     tiles : list of Tile
-    order : int
-        Address of the atoms' order that the runs are about.
+    order : (n,) array
+        The atoms' order that the runs are about.
     """
 
     def __init__(self, species: Int64[np.ndarray, "n"], bounds: list[int]) -> None:
-        n = len(species)
         spans = list(itertools.pairwise(bounds))
-        if n == 0 or (species == species[0]).all():
-            first = int(species[0]) if n else 0
-            self._order = np.arange(n)
-            self.order = self._order.ctypes.data
-            self.tiles = [Tile(a, b, (Run(first, a, b),)) for a, b in spans]
-            return
-        n_species = int(species.max()) + 1
+        n_species = int(species.max(initial=0)) + 1
         tile = np.repeat(np.arange(len(spans)), np.diff(bounds))
         key = tile * n_species + species
-        self._order = np.argsort(key, kind="stable")  # kept: the address is of its numbers
-        self.order = self._order.ctypes.data
+        self.order = np.argsort(key, kind="stable")
         counts = np.bincount(key, minlength=len(spans) * n_species).reshape(-1, n_species)
         self.tiles = []
         for (a, b), row in zip(spans, counts.tolist(), strict=True):
             ends = list(itertools.accumulate(row, initial=a))
             runs = [Run(s, *ends[s : s + 2]) for s in range(n_species) if row[s]]
             self.tiles.append(Tile(a, b, tuple(runs)))
-
-    def each(self, task: Callable[[Tile], None]) -> None:
-        """Run a task on every tile."""
-        run_tasks([partial(task, tile) for tile in self.tiles])
-
-
-def each_part(task: Callable[[int, int], None], bounds: Sequence[int]) -> None:
-    """Run a task on rows from each of the bounds to the next."""
-    run_tasks([partial(task, *span) for span in itertools.pairwise(bounds)])

@@ -36,6 +36,12 @@ class TorchNetwork:
         derivatives: bool = True,
     ) -> tuple[Float64[np.ndarray, "n_centres"], Float64[np.ndarray, "n_edges 3"] | None]:
         """Energies E_i of the centres, eV, and the gradient of Σ_i w_i E_i by edge vectors."""
+        with torch.inference_mode(False), torch.device("cpu"):
+            return self._evaluate(seen, weights, derivatives)
+
+    def _evaluate(
+        self, seen: Surroundings, weights: np.ndarray | None, derivatives: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         vectors = torch.tensor(seen.edge_vectors, dtype=self._dtype, device=self._device)
         environments = Environments(
             edge_vectors=vectors.requires_grad_(derivatives),

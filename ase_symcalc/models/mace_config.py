@@ -48,6 +48,8 @@ class MACEConfig(NetworkConfig):
     avg_num_neighbours : float
     num_intervals : int
         Of the splines that carry radial functions in float32; 0 for none.
+    num_fine_intervals : int
+        Of those that carry them in float64, in compiled kernels only; 0 for none.
     """
 
     family: ClassVar[str] = "mace"
@@ -66,6 +68,7 @@ class MACEConfig(NetworkConfig):
     covalent_radii: tuple[float, ...] = ()
     avg_num_neighbours: float = 30.0
     num_intervals: int = 256
+    num_fine_intervals: int = 512
 
     def __post_init__(self) -> None:
         NetworkConfig.__post_init__(self)
@@ -80,11 +83,12 @@ class MACEConfig(NetworkConfig):
         if not 0 <= self.sh_lmax <= LARGEST_L:
             raise InputError(f"expected sh_lmax from 0 to {LARGEST_L}; got {self.sh_lmax}")
         positive = (self.num_bessel, self.envelope_power, *self.radial_widths)
-        if min(positive) < 1 or min(self.num_intervals, *self.readouts) < 0:
+        intervals = (self.num_intervals, self.num_fine_intervals)
+        if min(positive) < 1 or min(*intervals, *self.readouts) < 0:
             raise InputError(
-                "expected num_bessel, envelope_power and radial_widths of at least 1, readouts "
-                f"and num_intervals of at least 0; got {positive}, {self.readouts} and "
-                f"{self.num_intervals}"
+                "expected num_bessel, envelope_power and radial_widths of at least 1, readouts, "
+                f"num_intervals and num_fine_intervals of at least 0; got {positive}, "
+                f"{self.readouts}, {intervals[0]} and {intervals[1]}"
             )
         if not self.avg_num_neighbours > 0:
             raise InputError(f"avg_num_neighbours must be positive; got {self.avg_num_neighbours}")

@@ -91,7 +91,9 @@ class PairTabulated(TabulatedFunctions):
 
     def __init__(self, config: MACEConfig, n_weights: list[int]) -> None:
         functions = RadialFunctions(config, n_weights)
-        super().__init__(functions, (0.0, config.cutoff), config.num_intervals)
+        super().__init__(
+            functions, (0.0, config.cutoff), config.num_intervals, config.num_fine_intervals
+        )
         differ = config.distance_transform != "none"
         radii = config.covalent_radii if differ else (0.5,) * len(config.elements)
         self.register_buffer("radii", torch.tensor(radii, dtype=torch.float64), persistent=False)
@@ -104,25 +106,27 @@ class PairTabulated(TabulatedFunctions):
     ) -> EdgeWeights:
         """Weights of edges of these lengths, Å, between these species."""
         both = self.radii[first] + self.radii[second]
-        if self.spline is not None and lengths.dtype not in self.exact:
+        spline = None if lengths.dtype in self.exact else self.spline_for(lengths.dtype)
+        if spline is not None:
             kinds, kind = torch.unique(both, return_inverse=True)
-            n_knots = len(self.spline.points)
+            n_knots = len(spline.points)
             n_rows = len(kinds) * n_knots
             worthwhile = len(kinds) == 1 or n_rows <= len(lengths) or not self.exact
             if worthwhile and len(kinds):
                 # float32 would place an edge within its short interval to four digits only
-                interval, basis = self.spline(lengths.double())
+                interval, basis = spline(lengths.double())
                 interval, basis = interval + kind * n_knots, basis.to(lengths.dtype)
-                return EdgeWeights(interval, basis, n_rows - 3, self.tables(self.spline, kinds))
+                n_intervals = n_rows - spline.degree
+                return EdgeWeights(interval, basis, n_intervals, self.tables(spline, kinds))
         every = torch.arange(len(lengths), device=lengths.device)
         ones = torch.ones_like(lengths).unsqueeze(1)
         return EdgeWeights(every, ones, len(lengths), self.functions(lengths, both))
 
-    def coefficients(self, kinds: Float64[Tensor, "n_kinds"]) -> list[Tensor]:
+    def coefficients(
+        self, spline: SplineInterpolation, kinds: Float64[Tensor, "n_kinds"]
+    ) -> list[Tensor]:
         """Spline coefficients for each sum of radii, in float64, one after the other."""
-        if self.spline is None:
-            raise ValueError("expected radial functions with splines; these have none")
-        return _coefficients(copy.deepcopy(self.functions).double(), self.spline, kinds)
+        return _coefficients(copy.deepcopy(self.functions).double(), spline, kinds)
 
     def tables(self, spline: SplineInterpolation, kinds: Tensor) -> list[Tensor]:
         """Coefficients for each kind of pair in turn, given its sum of radii, in its dtype."""

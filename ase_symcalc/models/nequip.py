@@ -51,6 +51,7 @@ class NequIP(AbstractEnergyModel):
             RadialFunctions(config, [layer.table for layer in self._layers]),
             (0.0, *onset, config.cutoff),
             config.num_intervals,
+            config.num_fine_intervals,
         )
         n_scalars = Irreps(config.irreps[-1]).count("0e")
         self.readout = RadialNetwork(

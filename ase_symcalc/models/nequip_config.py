@@ -49,6 +49,8 @@ class NequIPConfig(NetworkConfig):
     readout_activation : str
     num_intervals : int
         Of the splines that carry radial functions in float32; 0 for none.
+    num_fine_intervals : int
+        Of those that carry them in float64, in compiled kernels only; 0 for none.
     """
 
     family: ClassVar[str] = "nequip"
@@ -70,6 +72,7 @@ class NequIPConfig(NetworkConfig):
     readout_widths: tuple[int, ...] = ()
     readout_activation: str = "silu"
     num_intervals: int = 256
+    num_fine_intervals: int = 512
 
     def __post_init__(self) -> None:
         NetworkConfig.__post_init__(self)
@@ -94,10 +97,11 @@ class NequIPConfig(NetworkConfig):
                 f"expected an onset below the cutoff of {self.cutoff} Å; "
                 f"got {self.envelope_parameter} Å"
             )
-        if not (0 < self.num_bessel <= 1000 and 0 <= self.num_intervals <= 100_000):
+        intervals = (self.num_intervals, self.num_fine_intervals)
+        if not (0 < self.num_bessel <= 1000 and 0 <= min(intervals) <= max(intervals) <= 100_000):
             raise InputError(
-                "expected num_bessel from 1 to 1000 and num_intervals from 0 to 100000; "
-                f"got {self.num_bessel} and {self.num_intervals}"
+                "expected num_bessel from 1 to 1000, num_intervals and num_fine_intervals from 0 "
+                f"to 100000; got {self.num_bessel}, {intervals[0]} and {intervals[1]}"
             )
 
     @property

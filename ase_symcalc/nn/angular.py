@@ -3,7 +3,7 @@
 import functools
 
 import torch
-from e3nn.o3 import spherical_harmonics, wigner_3j
+from e3nn.o3 import wigner_3j
 from jaxtyping import Float
 from torch import Tensor
 
@@ -28,12 +28,10 @@ def edge_harmonics(
 @functools.cache
 @torch.inference_mode(False)  # the matrix outlives whatever mode the caller is in
 def raising(l: int) -> Tensor:
-    """Matrix (3(2l+1), 2l+3) from Y_l ⊗ n to Y_{l+1}."""
-    matrix = wigner_3j(l, 1, l + 1, dtype=torch.float64).clone().flatten(0, 1)
-    n = torch.nn.functional.normalize(torch.tensor([[0.3, -0.5, 0.8]], dtype=torch.float64), dim=1)
-    low, high = (
-        spherical_harmonics(degree, n, normalize=False, normalization="component")
-        for degree in (l, l + 1)
-    )
-    raised = (low.unsqueeze(2) * n.unsqueeze(1)).flatten(1) @ matrix
-    return matrix * ((raised * high).sum() / raised.square().sum())
+    """Matrix (3(2l+1), 2l+3) from Y_l ⊗ n to Y_{l+1}.
+
+    Scaled at the pole, e3nn's y axis, where Y_l is (2l+1)^½ for m = 0 and zero elsewhere.
+    """
+    matrix = wigner_3j(l, 1, l + 1, dtype=torch.float64).clone()
+    scale = ((2 * l + 3) / (2 * l + 1)) ** 0.5 / matrix[l, 1, l + 1]
+    return (matrix * scale).flatten(0, 1)

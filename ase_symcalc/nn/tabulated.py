@@ -25,7 +25,7 @@ class TabulatedFunctions(torch.nn.Module):
 
     Splines are made on first use, in float64, and again when a weight has changed; while
     weights are trained they are made in every call. Forces are the exact derivative of the
-    splined energy.
+    splined energy. What has no other way may take `spline_for` in float64 too.
 
     Parameters
     ----------
@@ -35,6 +35,8 @@ class TabulatedFunctions(torch.nn.Module):
         As for `SplineInterpolation`.
     n_intervals : int
         Of the splines; 0 for no splines, whatever the dtype.
+    n_fine_intervals : int
+        Of the splines for float64; 0 for none.
 
     Attributes
     ----------
@@ -43,25 +45,37 @@ class TabulatedFunctions(torch.nn.Module):
     """
 
     def __init__(
-        self, functions: torch.nn.Module, breaks: tuple[float, ...], n_intervals: int
+        self,
+        functions: torch.nn.Module,
+        breaks: tuple[float, ...],
+        n_intervals: int,
+        n_fine_intervals: int = 0,
     ) -> None:
         super().__init__()
-        self.functions = functions
+        self.functions, self.breaks = functions, breaks
         self.spline = SplineInterpolation(breaks, n_intervals) if n_intervals else None
+        self.fine = fine_spline(breaks, n_fine_intervals) if n_fine_intervals else None
         self.exact: tuple[torch.dtype, ...] = (torch.float64,)
         self._made: tuple[object, list[Tensor]] = (None, [])
 
     def forward(self, lengths: Float[Tensor, "n_edges"]) -> EdgeWeights:
         """Weights at these edge lengths, Å."""
-        if self.spline is None or lengths.dtype in self.exact:
+        spline = None if lengths.dtype in self.exact else self.spline_for(lengths.dtype)
+        if spline is None:
             every = torch.arange(len(lengths), device=lengths.device)
             basis = torch.ones_like(lengths).unsqueeze(1)
             return EdgeWeights(every, basis, len(lengths), self.functions(lengths))
         # float32 would place an edge within its short interval to four digits only
-        interval, basis = self.spline(lengths.double())
+        interval, basis = spline(lengths.double())
         basis = basis.to(lengths.dtype)
-        tables = self.tables(self.spline, lengths)
-        return EdgeWeights(interval, basis, self.spline.n_intervals, tables)
+        tables = self.tables(spline, lengths)
+        return EdgeWeights(interval, basis, spline.n_intervals, tables)
+
+    def spline_for(self, dtype: torch.dtype) -> SplineInterpolation | None:
+        """Splines that are good enough for a dtype, if there are any."""
+        if dtype == torch.float64 and self.fine is not None:
+            return self.fine
+        return None if dtype in self.exact else self.spline
 
     def tables(self, spline: SplineInterpolation, like: Tensor) -> list[Tensor]:
         """Coefficients of all layers' splines, in the dtype and place of ``like``."""
@@ -78,3 +92,8 @@ class TabulatedFunctions(torch.nn.Module):
                 return tables
             self._made = (state, tables)
         return self._made[1]
+
+
+def fine_spline(breaks: tuple[float, ...], n_intervals: int) -> SplineInterpolation:
+    """Splines of degree 7, which with 512 to 1024 intervals come close to rounding."""
+    return SplineInterpolation(breaks, n_intervals, degree=7, crowding=1.0)

@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,6 +152,23 @@ class PotentialCard:
                 raise InputError(
                     f"expected sha256 of {name} to be 64 hexadecimal digits, got {digest!r}"
                 )
+
+    def _repr_html_(self) -> str:
+        """Show what matters most, in a notebook."""
+        facts = {
+            "potential": f"{self.name} {self.version}{', a preview' if self.preview else ''}",
+            "elements": " ".join(self.elements),
+            "pairs trained on": " ".join(self.pairs) or "not known",
+            "level of theory": self.level_of_theory,
+            "cutoff": f"{self.cutoff:g} Å",
+            "limits": self.limits,
+            "not for": self.not_for,
+        }
+        rows = "".join(
+            f"<tr><th>{name}</th><td style='text-align: left'>{escape(fact)}</td></tr>"
+            for name, fact in facts.items()
+        )
+        return f"<table>{rows}</table>"
 
 
 def card_of_head(card: PotentialCard, name: str) -> PotentialCard:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from e3nn.o3 import Irrep, Irreps
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
@@ -19,6 +21,7 @@ from ase_symcalc.models import AbstractEnergyModel, ModelConfig, build_model, co
 from ase_symcalc.models.heads import cut_head
 from ase_symcalc.potential_files.card import PotentialCard, card_of_head, read_card
 from ase_symcalc.potential_files.convert import convert_file
+from ase_symcalc.potential_files.error_model import UNCERTAINTY, ErrorModel, error_model
 from ase_symcalc.potential_files.find import (
     Checkpoint,
     find_checkpoint,
@@ -47,6 +50,12 @@ class Potential:
     """what `load_potential` finds a head, or a checkpoint of another package, by"""
     head: str | None = None
     """which of several it was cut out of"""
+    error_model: ErrorModel | None = None
+    """what it knows of its own errors, if that was stored with it"""
+
+    def __repr__(self) -> str:
+        precision = str(self.dtype).removeprefix("torch.")
+        return f"Potential({self.card.name} {self.card.version}, {precision} on {self.device})"
 
     @property
     def digest(self) -> str:
@@ -95,8 +104,8 @@ def load_potential(
     head = _head(card, wanted, folder)
     contents = {name: _verified(folder / name, card.sha256.get(name)) for name in HASHED}
     for name in sorted(set(card.sha256) - set(HASHED)):
-        _verified(folder / name, card.sha256[name])
-    with torch.inference_mode(False):  # else nobody could differentiate the model later
+        contents[name] = _verified(folder / name, card.sha256[name])
+    with _on_cpu():
         model, heads = _network(folder / CONFIG, contents[CONFIG])
         check_agreement(card, model, heads, folder)
         tensors = _tensors(folder / WEIGHTS, contents[WEIGHTS])
@@ -104,10 +113,26 @@ def load_potential(
             tensors = cut_head(tensors, head, heads)
         _check_fit(folder / WEIGHTS, tensors, model.state_dict())
         model = ready(model, tensors, target, precision)
-    if head is None:
-        return Potential(card, model, folder, target, precision)
-    address = f"{card.name if is_installed(folder) else folder}@{head}"
-    return Potential(card_of_head(card, head), model, folder, target, precision, address, head)
+        errors = None
+        if UNCERTAINTY in contents:
+            path = folder / UNCERTAINTY
+            stored = _tensors(path, contents[UNCERTAINTY])
+            errors = error_model(path, stored, head, _n_invariant(model))
+    address = None
+    if head is not None:
+        address = f"{card.name if is_installed(folder) else folder}@{head}"
+        card = card_of_head(card, head)
+    return Potential(card, model, folder, target, precision, address, head, errors)
+
+
+@contextmanager
+def _on_cpu() -> Iterator[None]:
+    """Make tensors where files are read, whatever torch's default device is.
+
+    And none in inference mode, or nobody could differentiate the model later.
+    """
+    with torch.inference_mode(False), torch.device("cpu"):
+        yield
 
 
 def _head(card: PotentialCard, wanted: str | None, folder: Path) -> str | None:
@@ -131,9 +156,8 @@ def _head(card: PotentialCard, wanted: str | None, folder: Path) -> str | None:
 
 def _converted(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Potential:
     path, selection, name, address = checkpoint
-    with torch.inference_mode(False):
-        splines = dtype != torch.float64  # which never uses them
-        model, card = convert_file(path, selection, name=name, splines=splines)
+    with _on_cpu():
+        model, card = convert_file(path, selection, name=name, dtypes=(dtype,))
         model = ready(model, model.state_dict(), device, dtype)
     return Potential(card, model, None, device, dtype, address)
 
@@ -229,6 +253,11 @@ def _tensors(path: Path, content: bytes) -> dict[str, Tensor]:
         return safetensors.load(content)
     except (SafetensorError, KeyError) as error:
         raise PotentialFileError(f"{path}: expected safetensors, got: {error}. {FETCH}") from error
+
+
+def _n_invariant(model: AbstractEnergyModel) -> int:
+    """How many features of the last layer no rotation or mirror changes."""
+    return sum(mul for mul, irrep in Irreps(model.irreps) if irrep == Irrep("0e"))
 
 
 def _check_fit(path: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,9 +36,10 @@ class StructureArrays:
 
         None, and so no stress, where nothing repeats or the cell vectors enclose nothing.
         """
-        if not self.pbc.any() or not _independent(self.cell):
+        rows = self.cell.tolist()
+        if not any(self.pbc.tolist()) or not _independent(rows):
             return None
-        return abs(_determinant(self.cell.tolist()))
+        return abs(_determinant(rows))
 
 
 def from_ase(atoms: Atoms, elements: Sequence[str] | None = None) -> StructureArrays:
@@ -85,29 +87,28 @@ def check_geometry(
     """
     if len(positions) == 0:
         raise InputError("the structure has no atoms; expected at least one")
-    usable = (np.abs(positions) < LARGEST_COORDINATE).all(axis=1)  # False for NaN too
-    if not usable.all():
-        first = int(np.argmin(usable))
+    if not np.abs(positions).max() < LARGEST_COORDINATE:  # true of NaN
+        first = int(np.argmin((np.abs(positions) < LARGEST_COORDINATE).all(axis=1)))
         raise InputError(
             f"the position of atom {first} is {positions[first].tolist()} Å; expected finite "
             f"coordinates below {LARGEST_COORDINATE:g} Å. Read the structure again, or undo the "
             "step that moved it there."
         )
-    if not (np.abs(cell) < LARGEST_COORDINATE).all():
+    rows, repeats = cell.tolist(), pbc.tolist()
+    if not all(abs(number) < LARGEST_COORDINATE for row in rows for number in row):
         raise InputError(
             f"the cell is {cell.tolist()} Å; expected finite vectors below "
             f"{LARGEST_COORDINATE:g} Å. Set it with atoms.set_cell(...)."
         )
-    lengths = np.linalg.norm(cell, axis=1)
-    short = pbc & (lengths < SHORTEST_PERIOD)
-    if short.any():
-        axis = int(np.argmax(short))
-        raise InputError(
-            f"cell vector {axis} is periodic but has length {lengths[axis]:g} Å; got lengths "
-            f"{lengths.round(6).tolist()} Å with pbc {pbc.tolist()}. Set pbc False along it, or "
-            "give it a length with atoms.center(vacuum=..., axis=...)."
-        )
-    if not _independent(cell[pbc]):
+    lengths = [math.hypot(*row) for row in rows]
+    for axis, length in enumerate(lengths):
+        if repeats[axis] and length < SHORTEST_PERIOD:
+            raise InputError(
+                f"cell vector {axis} is periodic but has length {length:g} Å; got lengths "
+                f"{[round(each, 6) for each in lengths]} Å with pbc {repeats}. Set pbc False "
+                "along it, or give it a length with atoms.center(vacuum=..., axis=...)."
+            )
+    if not _independent([row for row, repeated in zip(rows, repeats, strict=True) if repeated]):
         raise InputError(
             f"the periodic cell vectors lie in one {'plane' if pbc.all() else 'line'}; expected "
             f"independent directions, got cell {cell.tolist()} Å with pbc {pbc.tolist()}. Correct "
@@ -116,13 +117,17 @@ def check_geometry(
 
 
 def _check_elements(numbers: np.ndarray, elements: Sequence[str]) -> None:
-    known = {atomic_numbers[symbol] for symbol in elements}
-    unknown = [symbol_of(number) for number in np.unique(numbers).tolist() if number not in known]
+    unknown = set(numbers.tolist()) - _numbers_of(tuple(elements))
     if unknown:
+        symbols = ", ".join(map(symbol_of, sorted(unknown)))
         raise UnsupportedElementError(
-            f"the potential was not trained on {', '.join(unknown)}; it knows "
-            f"{', '.join(elements)}."
+            f"the potential was not trained on {symbols}; it knows {', '.join(elements)}."
         )
+
+
+@functools.cache
+def _numbers_of(elements: tuple[str, ...]) -> frozenset[int]:
+    return frozenset(atomic_numbers[symbol] for symbol in elements)
 
 
 def symbol_of(number: int) -> str:
@@ -130,13 +135,13 @@ def symbol_of(number: int) -> str:
     return chemical_symbols[number] if 0 <= number < len(chemical_symbols) else f"Z={number}"
 
 
-def _independent(vectors: np.ndarray) -> bool:
+def _independent(rows: list[list[float]]) -> bool:
     """Whether no vector is zero and none lies in the span of the others."""
-    if len(vectors) == 3:  # σ1 σ2 <= 3/2 for unit vectors, so σ3 >= 2/3 of the determinant
-        rows = vectors.tolist()
+    if len(rows) == 3:  # σ1 σ2 <= 3/2 for unit vectors, so σ3 >= 2/3 of the determinant
         size = math.prod(math.hypot(*row) for row in rows)
         if abs(_determinant(rows)) > 1.5 * LEAST_INDEPENDENT * size:
             return True
+    vectors = np.array(rows).reshape(-1, 3)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not lengths.all():
         return False

@@ -89,26 +89,28 @@ class SkinList:
                 arrays.atomic_numbers.copy(),
             )
             self._wide = wide
-            self._inverse = np.linalg.pinv(arrays.cell[arrays.pbc])
+            self._inverse = np.zeros((3, 3))
+            self._inverse[:, arrays.pbc] = np.linalg.pinv(arrays.cell[arrays.pbc])
         return wide
 
     def _still_covers(self, new: StructureArrays) -> bool:
         old = self._origin
         if old is None or self.skin == 0 or len(old.positions) != len(new.positions):
             return False
-        if (old.pbc != new.pbc).any():
+        if old.pbc.tolist() != new.pbc.tolist():
             return False
-        periodic = old.cell[old.pbc]
         # the identity across what does not repeat, where cell vectors mean nothing
-        change = self._inverse @ (new.cell[old.pbc] - periodic)
-        deformation = np.eye(3) + change
-        motion = new.positions - old.positions @ deformation
-        motion -= motion.mean(axis=0)
-        furthest = np.sqrt((motion**2).sum(axis=1).max())
-        rounding = ROUNDING * (np.abs(new.positions).max() + self.cutoff)
+        change = self._inverse @ (new.cell - old.cell)
+        motion = new.positions - old.positions
+        if change.any():
+            motion -= old.positions @ change
+        motion -= motion.sum(axis=0) / len(motion)
+        furthest = math.sqrt(np.einsum("ai,ai->a", motion, motion).max())
+        rounding = ROUNDING * (float(np.abs(new.positions).max()) + self.cutoff)
         needed = self.cutoff + 2 * furthest + rounding
         reach = self.cutoff + self.skin
         # no singular value is further from one than the size of the change
-        if needed <= (1 - math.hypot(*change.flat)) * reach:
+        if needed <= (1 - math.hypot(*change.ravel().tolist())) * reach:
             return True
-        return bool(needed <= np.linalg.svd(deformation, compute_uv=False).min() * reach)
+        shortest = np.linalg.svd(np.eye(3) + change, compute_uv=False).min()
+        return bool(needed <= shortest * reach)

@@ -30,7 +30,7 @@ class Rotations:
         """Representation of degree l and parity p, in dtype and place of ``like``."""
         key = (l, p, like.dtype, like.device)
         if key not in self._wigner:
-            self._wigner[key] = wigner_matrices(torch.tensor(self.matrices), l, p).to(like)
+            self._wigner[key] = torch.tensor(self.wigner_array(l, p)).to(like)
         return self._wigner[key]
 
     def wigner_array(self, l: int, p: int) -> Float64[np.ndarray, "k d d"]:

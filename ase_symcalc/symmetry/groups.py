@@ -123,6 +123,58 @@ def point_group(name: str) -> Group:
     raise InputError(f"expected a crystallographic point group, got {name!r}; known are {known}")
 
 
+def crystal_class(atoms: Atoms, tolerance: float = 1e-5) -> Group:
+    """Rotations and mirrors of a crystal's space group, without the translations.
+
+    Of the infinite crystal, in its orientation: it does not matter how much of it the cell
+    holds. Every operation but the identity is among the generators.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        Periodic along all three directions.
+    tolerance : float, Å
+        How far atoms may be from their images.
+
+    Raises
+    ------
+    InputError
+        If the structure is not a crystal, or no space group is found.
+    """
+    setting = standard_setting(atoms, tolerance)
+    rotations = np.unique(operations_of(setting.hall_number)[0], axis=0)
+    columns = setting.cell.T
+    turns = _orthogonal(columns @ rotations @ np.linalg.inv(columns))
+    others = (rotations != np.eye(3)).any(axis=(1, 2))
+    return Group(setting.symbol, np.empty((0, 3, 3)), turns[others])
+
+
+def by_few_generators(group: Group) -> Group:
+    """Describe a finite group by few of its elements: what is solved for each takes less time.
+
+    Parameters
+    ----------
+    group : Group
+        Every operation but the identity among its generators, as `crystal_class` gives.
+    """
+    every = np.concatenate([np.eye(3)[None], group.discrete])
+    products = (every[:, None] @ every).reshape(len(every), len(every), 9)
+    table = np.argmax(products @ every.reshape(-1, 9).T, axis=2)
+    chosen: list[int] = []
+    reached = {0}
+    for new in range(1, len(every)):
+        if new in reached:
+            continue
+        chosen.append(new)
+        walk, reached = [0], {0}
+        for element in walk:
+            for product in table[element, chosen].tolist():
+                if product not in reached:
+                    reached.add(product)
+                    walk.append(product)
+    return Group(group.name, group.continuous, every[chosen])
+
+
 def site_group(atoms: Atoms, index: int, tolerance: float = 1e-5) -> Group:
     """Rotations and mirrors about an atom that leave the crystal as it is.
 

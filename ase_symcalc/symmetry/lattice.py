@@ -10,6 +10,9 @@ from jaxtyping import Bool, Float64, Int64
 
 from ase_symcalc.symmetry.sites import BIN_EDGES, Box
 
+_AROUND = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
+_CORNERS = np.array(list(itertools.product((0, 1), repeat=3)))
+
 OFF_CENTRE = 0.5  # Å; an atom closer to the centre says little about directions
 
 
@@ -23,9 +26,10 @@ def reduced_box(
     The second box is H times the first. Rows that do not repeat are the same in both.
     """
     periodic = np.where(pbc[:, None], cell, 0.0)
-    normals = np.linalg.svd(periodic[pbc])[2][pbc.sum() :]
-    extents = np.ptp(positions @ normals.T, axis=0) + 2 * BIN_EDGES[0]
-    periodic[~pbc] = normals * extents[:, None]
+    if not pbc.all():
+        normals = np.linalg.svd(periodic[pbc])[2][pbc.sum() :]
+        extents = np.ptp(positions @ normals.T, axis=0) + 2 * BIN_EDGES[0]
+        periodic[~pbc] = normals * extents[:, None]
     _, whole = minkowski_reduce(np.where(pbc[:, None], cell, 0.0), pbc)
     multiples = np.where(np.outer(pbc, pbc), whole, np.eye(3))
     repeats = (bool(pbc[0]), bool(pbc[1]), bool(pbc[2]))
@@ -38,10 +42,10 @@ def shortest_basis(shifts: Float64[np.ndarray, "n 3"], box: Box) -> Float64[np.n
     For a lattice of up to three dimensions these are a basis of it.
     """
     pbc = np.array(box.pbc)
-    around = np.array(list(itertools.product((-1, 0, 1), repeat=3)))[:, pbc]
-    steps = np.zeros((len(around), 3))
-    steps[:, pbc] = around
-    points = np.concatenate([steps, (box.shortest(shifts)[:, None] + steps).reshape(-1, 3)])
+    near = box.shortest(shifts)
+    # on either side of the origin along each edge; further images are longer
+    across = near[:, None] - _CORNERS * np.where(pbc, np.sign(near), 0.0)[:, None]
+    points = np.concatenate([_AROUND * pbc, across.reshape(-1, 3)])
     left = points @ box.vectors
     squares = np.einsum("ni,ni->n", left, left)
     outside = squares > 0
@@ -50,7 +54,7 @@ def shortest_basis(shifts: Float64[np.ndarray, "n 3"], box: Box) -> Float64[np.n
         chosen = int(np.argmin(np.where(outside, squares, np.inf)))
         basis[axis] = points[chosen]
         direction = left[chosen] / np.linalg.norm(left[chosen])
-        left = left - np.outer(left @ direction, direction)
+        left = left - (left @ direction)[:, None] * direction
         outside = np.einsum("ni,ni->n", left, left) > 0.01 * squares
     return basis
 
@@ -70,7 +74,7 @@ def isometries(
     pbc = np.array(box.pbc)
     rows = box.vectors[pbc]
     offsets = positions - positions.mean(axis=0)
-    if len(rows):
+    if 0 < len(rows) < 3:
         normals = np.linalg.svd(rows)[2][len(rows) :]
         offsets = offsets @ normals.T @ normals
     shortest = rows[np.argsort(np.linalg.norm(rows, axis=1))[:2]]

@@ -35,6 +35,7 @@ class SymmetryMemory:
     def __init__(self, tolerance: float | None, *, proper: bool) -> None:
         self._tolerance, self._proper = tolerance, proper
         self._species = b""
+        self._n_orbits = 0  # of the symmetry recalled last, 0 if there was none
         self._known: SymmetryMap | None = None
         self._likely = self._in_vain = False
         self._most_distinct = 0
@@ -47,6 +48,7 @@ class SymmetryMemory:
         atomic_numbers: Int64[np.ndarray, "n_atoms"],
     ) -> SymmetryMap | None:
         """Symmetry of a structure (Å) that spares some of its atoms, None if none is known."""
+        self._n_orbits = 0
         if self._tolerance is None or len(positions) == 1:
             return None
         species = pbc.tobytes() + atomic_numbers.tobytes()
@@ -55,6 +57,7 @@ class SymmetryMemory:
             self._known, self._likely, self._most_distinct = None, True, len(positions)
         self._in_vain = False
         if self._known is not None and self._known.holds(positions, cell, self._tolerance):
+            self._n_orbits = self._known.n_orbits
             return self._known
         if not self._likely:
             return None
@@ -67,6 +70,9 @@ class SymmetryMemory:
 
     def learn(self, atomic_energies: Float64[np.ndarray, "n_atoms"]) -> None:
         """See what the evaluation of the structure recalled last says of its symmetry (eV)."""
+        if 0 < self._n_orbits <= FEWER * self._most_distinct:
+            self._likely = True  # atoms of an orbit have one energy: it need not be counted
+            return
         ascending = np.sort(atomic_energies)
         apart = np.clip((ascending[-1] - ascending[0]) / (10 * len(ascending)), 1e-9, 1e-6)
         distinct = 1 + int(np.count_nonzero(np.diff(ascending) > apart))

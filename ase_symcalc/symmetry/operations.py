@@ -212,4 +212,4 @@ def _is_group(rotations: np.ndarray) -> bool:
     products = rotations.reshape(-1, 3) @ rotations.swapaxes(0, 1).reshape(3, -1)
     products = products.reshape(k, 3, k, 3).swapaxes(1, 2).reshape(-1, 9)
     # the trace of P^T R is 3 if they are equal, and 2.73 for a turn by 30° between them
-    return bool(((products @ rotations.reshape(-1, 9).T).max(axis=1) > 2.95).all())
+    return bool(((rotations.reshape(-1, 9) @ products.T).max(axis=0) > 2.95).all())

@@ -121,8 +121,8 @@ class SymmetryMap:
             if all(one is other for one, other in zip(known, pairs, strict=True)):
                 return reduced
         picked = self.edges(centre)
-        rotations = self.rotations.matrices
-        reduced = ReducedPairs.of(picked, pairs, self.orbit, self.operation, rotations)
+        n_rotations = len(self.rotations.matrices)
+        reduced = ReducedPairs.of(picked, pairs, self.orbit, self.operation, n_rotations)
         self._latest[:] = [(pairs, reduced)]
         return reduced
 
@@ -138,7 +138,7 @@ class SymmetryMap:
         representative of its own images under its stabiliser, and every cell vector of its
         image. The operations are a group, so they then map the whole structure onto itself.
         """
-        return self.claims.residual(positions, cell) < tolerance
+        return self.claims.hold(positions, cell, tolerance)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,19 +192,29 @@ class Claims:
             operations.rotations.transpose(2, 0, 1).reshape(3, -1),
         )
 
-    def residual(
-        self, positions: Float64[np.ndarray, "n_atoms 3"], cell: Float64[np.ndarray, "3 3"]
-    ) -> float:
-        """By how much the worst of them is wrong, Å."""
+    def hold(
+        self,
+        positions: Float64[np.ndarray, "n_atoms 3"],
+        cell: Float64[np.ndarray, "3 3"],
+        tolerance: float,
+    ) -> bool:
+        """Whether all of them are right within the tolerance, Å."""
         vectors = cell
         if not all(self.box.pbc):
             vectors = np.where(np.array(self.box.pbc)[:, None], cell, self.box.vectors)
-        box = Box(vectors, self.box.pbc)
         strain = (self.lattice @ vectors).reshape(3, -1) - vectors @ self.rotations
+        if not _longest(strain.reshape(-1, 3)) < tolerance:
+            return False
+        sources, target = positions.take(self.sources, axis=0), positions.take(self.target, axis=0)
+        moved = _images(sources, self.rotations, self.statement)
+        if _longest(target - moved - self.offsets @ vectors) < tolerance:
+            return True
+        # an atom may have left the cell it was in, and need the nearest of its images
+        box = Box(vectors, self.box.pbc)
         x = box.coordinates(positions)
         moved = _images(x.take(self.sources, axis=0), self.matrices, self.statement)
         errors = box.shortest(x.take(self.target, axis=0) - moved - self.offsets) @ vectors
-        return max(_longest(errors), _longest(strain.reshape(-1, 3)))
+        return _longest(errors) < tolerance
 
 
 def find_symmetry(

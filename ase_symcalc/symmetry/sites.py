@@ -18,7 +18,6 @@ BIN_EDGES = (0.3, 0.15, 0.08)  # Å, at least; the first that keeps atoms apart 
 MOST_BINS = 4_000_000  # 16 MB
 
 _ROUNDING = 2.0**-31
-_CORNERS = np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +104,24 @@ class Sites:
         return first
 
     def _fill(self, reach: np.ndarray) -> None:
-        bins = self._bins(_fractions(self.coordinates[:, None] + _CORNERS * reach)).ravel()
-        atoms = np.repeat(np.arange(len(self.coordinates)), len(_CORNERS))
-        self._table = np.full(2 ** sum(self._bits), -1, dtype=np.int32)
+        # the bins of a cube's corners, from those of its faces
+        x, y, z = (
+            (faces >> np.uint32(32 - bits)) << np.uint32(sum(self._bits[axis + 1 :]))
+            for axis, (faces, bits) in enumerate(zip(self._faces(reach), self._bits, strict=True))
+        )
+        bins = (x[:, None, None] | y[:, None] | z).reshape(8, -1).T.ravel()
+        atoms = np.repeat(np.arange(len(self.coordinates)), 8)
+        number = np.int16 if len(self.coordinates) < 2**15 else np.int32  # half as long to search
+        self._table = np.full(2 ** sum(self._bits), -1, dtype=number)
         self._table[bins[::-1]] = atoms[::-1]  # backwards: the first of a bin stays
         shared = np.flatnonzero(self._table[bins] != atoms)
         one, other = atoms[shared], self._table[bins[shared]]
         between = self.box.shortest(self.coordinates[one] - self.coordinates[other])
         self.apart = bool((self.box.lengths(between) < 2 * self.tolerance).all())
+
+    def _faces(self, reach: np.ndarray) -> np.ndarray:
+        """Fractions of a cube about each atom, so far in each direction: (3, 2, n)."""
+        return _fractions(self.coordinates + np.stack([-reach, reach])[:, None])
 
     def _bins(self, fractions: np.ndarray, steps: np.ndarray | None = None) -> np.ndarray:
         bins: np.ndarray | int = 0
@@ -124,5 +133,6 @@ class Sites:
 
 def _fractions(coordinates: np.ndarray) -> np.ndarray:
     """Coordinates modulo 1 in units of 2⁻³², the axis first."""
-    within = np.moveaxis(coordinates, -1, 0)
-    return ((within - np.floor(within)) * 2.0**32).astype(np.int64).astype(np.uint32)
+    last = coordinates.ndim - 1
+    within = coordinates.transpose(last, *range(last))
+    return np.floor(within * 2.0**32).astype(np.int64).astype(np.uint32)

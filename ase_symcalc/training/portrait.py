@@ -82,6 +82,8 @@ def plot_diatomics(path: Path, potential: Potential) -> None:
 def plot_volumes(path: Path, potential: Potential) -> None:
     """Energy of simple lattices of each element against the volume, above the lowest.
 
+    An element that was near no other of its kind in training has no curves.
+
     Parameters
     ----------
     path : Path
@@ -89,12 +91,17 @@ def plot_volumes(path: Path, potential: Potential) -> None:
     """
     figure, panels = _panels(potential.card.elements)
     for symbol, axes in panels.items():
+        listed = potential.card.pairs
+        if listed and f"{symbol}-{symbol}" not in listed:
+            axes.text(0.5, 0.5, f"no {symbol}-{symbol}\nin training", ha="center", va="center")
+            axes.set_axis_off()
+            continue
         curves = {name: _curve(symbol, name, potential) for name in LATTICES}
         lowest = min(energies.min() for _, energies in curves.values())
         for name, (volumes, energies) in curves.items():
             axes.plot(volumes, energies - lowest, label=name, linewidth=1.2)
         axes.set_ylim(-0.05 * DEEPEST, DEEPEST)
-    next(iter(panels.values())).legend(fontsize="x-small", loc="upper right")
+        axes.legend(fontsize="xx-small", loc="upper right")
     figure.supxlabel("volume / (Å³/atom)")
     figure.supylabel("energy above the lowest / (eV/atom)")
     FigureCanvasAgg(figure).print_png(str(path))

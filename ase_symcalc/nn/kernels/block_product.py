@@ -8,8 +8,7 @@ does not depend on how many, so results do not either.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from jaxtyping import Int64
 from llvmlite import ir
 
 from ase_symcalc.nn.kernels.builder import KernelBuilder
-from ase_symcalc.nn.kernels.machine import compile_kernel
+from ase_symcalc.nn.kernels.machine import compiled
 from ase_symcalc.nn.layout import Block
 
 _INDICES = ("n_matrices", "matrices", "sizes", "order")
@@ -66,8 +65,8 @@ def block_matrices(
     return np.array(matrices, dtype=np.int64).reshape(-1, len(_Matrix._fields))
 
 
-@functools.cache
-def block_product(real: str) -> Callable[..., None]:
+@compiled(len(_INDICES) + len(_REALS))
+def block_product(real: str) -> str:
     """``kernel(first, last, *_INDICES, *_REALS)`` on addresses, for "float" or "double".
 
     Rows ``order[first:last]`` of ``x`` are mapped to those of ``out``. ``n_matrices`` and
@@ -75,7 +74,7 @@ def block_product(real: str) -> Callable[..., None]:
     start). Sums begin with the rows of ``start``, which may be ``out`` itself, or with one row
     for all if its row is 0 long.
     """
-    return compile_kernel(_Emitter(real).write(), len(_INDICES) + len(_REALS))
+    return _Emitter(real).write()
 
 
 class _Emitter(KernelBuilder):

@@ -1,4 +1,4 @@
-"""Lengths, spherical harmonics and spline functions of edges as compiled code, in float64.
+"""Lengths and spherical harmonics of edges as compiled code, in float64.
 
 Harmonics are polynomials of the unit vector, so values and derivatives are written out.
 """
@@ -132,50 +132,6 @@ def _derivative(polynomial: Polynomial, axis: int) -> Polynomial:
             lower[axis] -= 1
             slope[lower[0], lower[1], lower[2]] = coefficient * power[axis]
     return slope
-
-
-@functools.cache
-def splines_kernel() -> Callable[..., None]:
-    """``kernel(first, last, s, size, interval, b, slope)``: the four cubic B-splines at s.
-
-    ``interval`` (a real number) is where s lies among intervals 0..size-1 of length one, ``b``
-    the splines there as in `nn.radial.cubic_splines`, and ``slope`` their derivatives by s.
-    """
-    builder = KernelBuilder("double", (), ("s", "size", "interval", "b", "slope"))
-    b, real = builder.b, builder.real
-    floor = ir.Function(builder.module, ir.FunctionType(real, [real]), name="llvm.floor.f64")
-
-    def number(value: float) -> ir.Constant:
-        return ir.Constant(real, value)
-
-    with builder.loop(builder.arg["first"], builder.arg["last"]) as e:
-        s = b.load(builder.at(builder.arg["s"], e))
-        last = b.fsub(b.load(builder.at(builder.arg["size"], e)), number(1.0))
-        whole = b.call(floor, [s])
-        whole = b.select(b.fcmp_ordered("<", whole, number(0.0)), number(0.0), whole)
-        whole = b.select(b.fcmp_ordered(">", whole, last), last, whole)
-        b.store(whole, builder.at(builder.arg["interval"], e))
-        u = b.fsub(s, whole)
-        v = b.fsub(number(1.0), u)
-        uu, vv = b.fmul(u, u), b.fmul(v, v)
-        rows = {"b": builder.row("b", e, 4), "slope": builder.row("slope", e, 4)}
-        sixth, half = number(1 / 6), number(0.5)
-        inner = {
-            side: b.fsub(number(4.0), b.fmul(b.fmul(number(3.0), square), b.fadd(number(1.0), w)))
-            for side, square, w in (("u", uu, v), ("v", vv, u))
-        }
-        values = [b.fmul(vv, v), inner["u"], inner["v"], b.fmul(uu, u)]
-        uv2 = b.fmul(number(2.0), b.fmul(u, v))
-        slopes = [
-            b.fneg(vv),
-            b.fsub(b.fneg(uv2), b.fmul(u, b.fsub(number(2.0), u))),
-            b.fadd(uv2, b.fmul(v, b.fsub(number(2.0), v))),
-            uu,
-        ]
-        for q in range(4):
-            b.store(b.fmul(values[q], sixth), builder.at(rows["b"], builder.index(q)))
-            b.store(b.fmul(slopes[q], half), builder.at(rows["slope"], builder.index(q)))
-    return compile_kernel(builder.finish(), 5)
 
 
 @functools.cache

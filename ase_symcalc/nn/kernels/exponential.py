@@ -1,4 +1,4 @@
-"""e^x of vectors in a few multiply-adds, and what is made of it."""
+"""e^x of vectors in a few multiply-adds, what is made of it, and its inverse."""
 
 from __future__ import annotations
 
@@ -53,9 +53,18 @@ def tanh(builder: KernelBuilder, x: ir.Value) -> ir.Value:
     return builder.b.fsub(one, builder.b.fdiv(two, builder.b.fadd(one, grown)))
 
 
+def natural_logarithm(builder: KernelBuilder, x: ir.Value) -> ir.Value:
+    """Take the logarithm by the C library, one number after the other."""
+    return _intrinsic(builder, "log", x)
+
+
 def _nearest(builder: KernelBuilder, x: ir.Value) -> ir.Value:
+    return _intrinsic(builder, "rint", x)
+
+
+def _intrinsic(builder: KernelBuilder, function: str, x: ir.Value) -> ir.Value:
     kind = "f32" if builder.bytes == 4 else "f64"
-    name = f"llvm.rint.v{x.type.count}{kind}"
+    name = f"llvm.{function}.v{x.type.count}{kind}"
     intrinsic = builder.module.globals.get(name) or ir.Function(
         builder.module, ir.FunctionType(x.type, [x.type]), name=name
     )

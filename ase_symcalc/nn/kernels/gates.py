@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llvmlite import ir
 
+from ase_symcalc.nn.kernels.activations import activation
 from ase_symcalc.nn.kernels.builder import KernelBuilder
-from ase_symcalc.nn.kernels.exponential import logistic, tanh
-from ase_symcalc.nn.kernels.machine import compile_kernel
+from ase_symcalc.nn.kernels.machine import Kernel, compiled
 
 _REALS = ("x", "g", "out")
-FUNCTIONS = ("silu", "tanh")
-"""Activations there are kernels for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +47,20 @@ class GateTable:
     scalars: tuple[Scalars, ...]
     gated: tuple[Gated, ...]
 
-    @functools.cache  # noqa: B019  (tables are few, and small)
-    def kernel(self, real: str, derivative: bool) -> Callable[..., None]:
+    def kernel(self, real: str, derivative: bool) -> Kernel:
         """``kernel(first, last, x, g, out)`` on addresses.
 
         Forward, ``out`` are the gated rows. The derivative takes in ``g`` the gradient by
         them, and gives in ``out`` that by ``x``.
         """
-        emitter = _Emitter(self, real)
-        emitter.write_derivative() if derivative else emitter.write_values()
-        return compile_kernel(emitter.finish(), len(_REALS))
+        return _kernel(self, real, derivative)
+
+
+@compiled(len(_REALS))
+def _kernel(table: GateTable, real: str, derivative: bool) -> str:
+    emitter = _Emitter(table, real)
+    emitter.write_derivative() if derivative else emitter.write_values()
+    return emitter.finish()
 
 
 class _Emitter(KernelBuilder):
@@ -112,12 +113,6 @@ class _Emitter(KernelBuilder):
 
     def activation(self, part: Scalars | Gated, x: ir.Value) -> tuple[ir.Value, ir.Value]:
         """Value and slope of ``gain * function``."""
-        width = x.type.count
-        one, gain = self.constant(1.0, width), self.constant(part.gain, width)
-        if part.function == "tanh":
-            t = tanh(self, x)
-            return self.b.fmul(gain, t), self.b.fmul(gain, self.b.fsub(one, self.b.fmul(t, t)))
-        s = logistic(self, x)
-        value = self.b.fmul(x, s)
-        slope = self.fma(value, self.b.fsub(one, s), s)  # s + x s (1 - s)
+        value, slope = activation(self, part.function, x)
+        gain = self.constant(part.gain, x.type.count)
         return self.b.fmul(gain, value), self.b.fmul(gain, slope)

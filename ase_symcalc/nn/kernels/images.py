@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-
 from llvmlite import ir
 
 from ase_symcalc.nn.kernels.builder import KernelBuilder
-from ase_symcalc.nn.kernels.machine import compile_kernel
+from ase_symcalc.nn.kernels.machine import compiled
 from ase_symcalc.nn.layout import Block
 
 _INDICES = ("source", "operation")
@@ -20,8 +17,8 @@ def packed_size(blocks: tuple[Block, ...]) -> int:
     return sum(block.dim**2 for block in blocks)
 
 
-@functools.cache
-def images_kernel(blocks: tuple[Block, ...], real: str, back: bool) -> Callable[..., None]:
+@compiled(len(_INDICES) + len(_REALS))
+def images_kernel(blocks: tuple[Block, ...], real: str, back: bool) -> str:
     """``kernel(first, last, source, operation, matrices, x, images)`` on addresses.
 
     Row n of ``images`` is D x[source[n]], D the matrices of ``operation[n]``. The way
@@ -29,7 +26,7 @@ def images_kernel(blocks: tuple[Block, ...], real: str, back: bool) -> Callable[
     """
     builder = _Images(blocks, real)
     builder.write(back)
-    return compile_kernel(builder.finish(), len(_INDICES) + len(_REALS))
+    return builder.finish()
 
 
 class _Images(KernelBuilder):

@@ -6,9 +6,7 @@ shared by all polynomials; nothing else is stored. The gradient runs the same pr
 
 from __future__ import annotations
 
-import functools
 from collections import defaultdict
-from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int64
@@ -16,7 +14,7 @@ from llvmlite import ir
 from torch import Tensor
 
 from ase_symcalc.nn.kernels.builder import KernelBuilder
-from ase_symcalc.nn.kernels.machine import compile_kernel
+from ase_symcalc.nn.kernels.machine import compiled
 from ase_symcalc.nn.kernels.threads import run_in_parts
 from ase_symcalc.nn.product_table import ProductTable
 
@@ -71,10 +69,8 @@ def _run(
     run_in_parts(lambda first, last: function(first, last, *pointers), starts, n * _EDGES_PER_ATOM)
 
 
-@functools.cache
-def polynomial_kernel(
-    kernel: str, table: ProductTable, n_channels: int, real: str
-) -> Callable[..., None]:
+@compiled(len(_INDICES) + len(_REALS))
+def polynomial_kernel(kernel: str, table: ProductTable, n_channels: int, real: str) -> str:
     """``kernel(first, last, species, features, weights, out, gradient, d_features)``.
 
     The kernel "values" fills ``out``; "gradient" takes in ``gradient`` that by the outputs, and
@@ -82,7 +78,7 @@ def polynomial_kernel(
     """
     builder = _Polynomials(table, n_channels, real)
     builder.write_values() if kernel == "values" else builder.write_gradient()
-    return compile_kernel(builder.finish(), len(_INDICES) + len(_REALS))
+    return builder.finish()
 
 
 class _Polynomials(KernelBuilder):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 _MIN_EDGES = 256  # below that, waking a thread costs more than it saves
+_PARTS = 4  # for each thread, so that one that is held up leaves work to the others
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
@@ -31,8 +32,9 @@ def run_in_parts(call: Callable[[int, int], None], start: Tensor | None, n_edges
     n_edges : int
     """
     n_rows = n_edges if start is None else start.shape[0] - 1
-    n_parts = min(torch.get_num_threads(), n_rows, 1 + n_edges // _MIN_EDGES)
-    if n_parts <= 1:
+    n_threads = min(torch.get_num_threads(), 1 + n_edges // _MIN_EDGES)
+    n_parts = min(n_rows, n_threads * min(_PARTS, 1 + n_edges // (n_threads * _MIN_EDGES)))
+    if n_threads == 1 or n_parts <= 1:
         call(0, n_rows)
         return
     targets = torch.arange(1, n_parts) * n_edges // n_parts

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import torch
+
 from ase_symcalc.errors import InputError, PotentialFileError
 from ase_symcalc.models import AbstractEnergyModel
 from ase_symcalc.potential_files.card import PotentialCard
-from ase_symcalc.potential_files.convert import mace, nequip, sevennet
+from ase_symcalc.potential_files.convert import mace, nequip, nequip_old, sevennet
 from ase_symcalc.potential_files.convert.origin import card_of
-from ase_symcalc.potential_files.convert.splines import with_splines, without_splines
+from ase_symcalc.potential_files.convert.splines import BOTH, with_splines
 from ase_symcalc.potential_files.convert.unpickle import read_checkpoint
 
-CONVERTERS: tuple[ModuleType, ...] = (sevennet, mace, nequip)
+CONVERTERS: tuple[ModuleType, ...] = (sevennet, mace, nequip, nequip_old)
 """Each has ``FORMAT`` (what it reads, in words), ``DIALECT``, ``recognises(content)``,
 ``convert(content, where, selection) -> (model, origin)`` and ``locate(name) -> path or None``."""
 
@@ -26,7 +29,7 @@ def convert_file(
     selection: str | None = None,
     *,
     name: str | None = None,
-    splines: bool = True,
+    dtypes: Collection[torch.dtype] = BOTH,
 ) -> tuple[AbstractEnergyModel, PotentialCard]:
     """Read a checkpoint that another package wrote; nothing in it is executed.
 
@@ -37,9 +40,9 @@ def convert_file(
         Which of its levels of theory (a modality or head), if it has several.
     name : str, optional
         For the card; the file's name if left out.
-    splines : bool
-        Find out how fine the splines of radial functions must be. Without them, which saves a
-        second, float32 is no faster than float64.
+    dtypes : collection of torch.dtype
+        In which it is to be fast: how fine the splines of radial functions must be there is
+        found out, which takes a second. In others they are evaluated exactly, by torch.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def convert_file(
             f"{path} holds a network that cannot be converted: {error}"
         ) from error
     model = model.double().requires_grad_(False)
-    model, sentence = with_splines(model) if splines else (without_splines(model), "")
+    model, sentence = with_splines(model, dtypes)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     full = "-".join(filter(None, (name or path.stem, selection)))

@@ -12,6 +12,9 @@ from torch import Tensor
 from ase_symcalc.errors import PotentialFileError
 
 LONGEST_PICKLE = 1 << 26  # bytes; it holds names and shapes, the numbers lie beside it
+LONGEST_EXTRA = 1 << 20  # bytes
+EXTRA = ("nequip_version", "config")
+"""What NequIP writes beside a program."""
 
 
 class TorchArchive:
@@ -25,6 +28,8 @@ class TorchArchive:
     path : Path
     pickle : bytes
         Not yet interpreted.
+    extra : dict of str to bytes
+        What is written beside a program; empty if it is none.
 
     Raises
     ------
@@ -44,8 +49,9 @@ class TorchArchive:
                 "again by a newer torch."
             ) from error
         entries = self._zip.infolist()
-        if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or (
-            sum(max(e.file_size, e.compress_size) for e in entries) > size
+        data = [e for e in entries if "/code/" not in e.filename]  # which is never read
+        if any(e.compress_type != zipfile.ZIP_STORED for e in data) or (
+            sum(max(e.file_size, e.compress_size) for e in data) > size
         ):
             raise PotentialFileError(
                 f"{self.path}: expected an archive as torch writes it, with nothing compressed, "
@@ -63,21 +69,20 @@ class TorchArchive:
                 "Is it a checkpoint that torch.save wrote?"
             )
         self._root = roots[0]
-        names = {e.filename for e in entries}
+        names = {e.filename for e in data}
+        self.extra: dict[str, bytes] = {}
         if f"{self._root}/constants.pkl" in names:
-            raise PotentialFileError(
-                f"{self.path} is a TorchScript program, and programs are not executed here. "
-                "Give the checkpoint that it was deployed from."
-            )
+            places = {name: f"{self._root}/extra/{name}" for name in EXTRA}
+            if not names.issuperset(places.values()):
+                raise PotentialFileError(
+                    f"{self.path} is a TorchScript program, and programs are not executed here. "
+                    "Give the checkpoint that it was deployed from."
+                )
+            self.extra = {name: self._read(at, LONGEST_EXTRA) for name, at in places.items()}
         byteorder = f"{self._root}/byteorder"
         if byteorder in names and self._read(byteorder) != b"little":
             raise PotentialFileError(f"{self.path}: expected little-endian numbers, got others")
-        length = self._zip.getinfo(f"{self._root}/data.pkl").file_size
-        if length > LONGEST_PICKLE:
-            raise PotentialFileError(
-                f"{self.path}: expected a pickle of at most {LONGEST_PICKLE} bytes, got {length}"
-            )
-        self.pickle = self._read(f"{self._root}/data.pkl")
+        self.pickle = self._read(f"{self._root}/data.pkl", LONGEST_PICKLE)
         self._storages: dict[tuple[str, torch.dtype], Tensor] = {}
 
     def storage(self, key: str, dtype: torch.dtype, length: int) -> Tensor:
@@ -99,8 +104,13 @@ class TorchArchive:
             self._storages[key, dtype] = flat.to(dtype)
         return self._storages[key, dtype]
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, longest: int | None = None) -> bytes:
         try:
+            length = self._zip.getinfo(name).file_size
+            if longest is not None and length > longest:
+                raise PotentialFileError(
+                    f"{self.path}: expected at most {longest} bytes in {name[:100]!r}, got {length}"
+                )
             return self._zip.read(name)
         except (KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile) as error:
             raise PotentialFileError(

@@ -1,7 +1,6 @@
 """NequIP checkpoints, from version 0.7 on: a state dict, and the settings of the training.
 
-Older trainings keep their settings in another file; packaged and compiled models are programs.
-None of these is read.
+Packaged and compiled models are programs, and not read.
 """
 
 from __future__ import annotations
@@ -49,11 +48,8 @@ def locate(name: str) -> Path | None:
 
 def recognises(content: Any) -> bool:
     """Whether a checkpoint is NequIP's, also one that cannot be converted."""
-    if not isinstance(content, dict):
-        return False
-    settings = content.get("hyper_parameters")
-    trained = isinstance(settings, dict) and {"model", "info_dict"} <= settings.keys()
-    return trained or any(isinstance(name, str) and "convnet." in name for name in content)
+    settings = content.get("hyper_parameters") if isinstance(content, dict) else None
+    return isinstance(settings, dict) and {"model", "info_dict"} <= settings.keys()
 
 
 def convert(content: Any, where: str, selection: str | None) -> tuple[AbstractEnergyModel, Origin]:
@@ -73,11 +69,6 @@ def convert(content: Any, where: str, selection: str | None) -> tuple[AbstractEn
     PotentialFileError
         If settings or tensors are not those of a network that is known here.
     """
-    if "hyper_parameters" not in content:
-        raise PotentialFileError(
-            f"{where} holds weights of NequIP 0.6 or older without their settings, which cannot be "
-            "converted. Train or fine-tune again with NequIP 0.7 or later, and give the .ckpt file."
-        )
     if selection is not None:
         raise PotentialFileError(
             f"{where}: expected no @ and name, since NequIP has one model; got {selection!r}"

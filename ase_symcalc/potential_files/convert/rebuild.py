@@ -148,6 +148,11 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "numpy.dtype": lambda *args: Record("numpy.dtype", args=args),
     "builtins.slice": lambda *args: Record("builtins.slice", args=args),
     "builtins.complex": complex,
+    "torch.jit._pickle.restore_type_tag": lambda value, _: value,
+    "torch.jit._pickle.build_intlist": list,
+    "torch.jit._pickle.build_doublelist": list,
+    "torch.jit._pickle.build_boollist": list,
+    "torch.jit._pickle.build_tensorlist": list,
     # what torch.fx traced, with its source text: left out
     "torch.fx.graph_module.reduce_graph_module": lambda *_: Record("torch.fx.GraphModule"),
 }

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import pickletools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ase_symcalc.errors import PotentialFileError
@@ -32,6 +33,14 @@ from ase_symcalc.potential_files.convert.rebuild import Record as Record
 MOST_INSTRUCTIONS = 500_000  # a universal potential takes some ten thousand
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A TorchScript program that is not executed: what it holds, and what is written beside it."""
+
+    module: Any
+    extra: dict[str, bytes]
+
+
 def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     """Read what `torch.save` wrote, as data.
 
@@ -39,7 +48,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     -------
     object
         Tensors (on the CPU, without gradients), numbers, text, dicts (ordered ones too),
-        lists, tuples, sets; `Record` and `Reference` for everything else.
+        lists, tuples, sets; `Record` and `Reference` for everything else. What was deployed
+        by NequIP is a `Program`.
 
     Raises
     ------
@@ -49,7 +59,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
     """
     archive = TorchArchive(path)
     try:
-        return _Machine(archive).run()
+        content = _Machine(archive).run()
+        return Program(content, archive.extra) if archive.extra else content
     except (
         ArithmeticError,
         AttributeError,

@@ -127,9 +127,5 @@ def test_a_tensor_of_something_unknown_is_refused(content):
     refuse(content, "'charges.weight' belongs to a kind of network")
 
 
-def test_weights_without_settings_are_refused_with_what_to_do(content):
-    refuse(content["state_dict"], r"NequIP 0.6 or older .* give the .ckpt file")
-
-
 def test_there_is_nothing_to_select(content):
     refuse(content, "expected no @ and name", selection="PBE")

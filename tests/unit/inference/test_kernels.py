@@ -7,21 +7,24 @@ from e3nn import o3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ase_symcalc.inference import Surroundings
 from ase_symcalc.inference.build import gate_table
+from ase_symcalc.inference.coordinates import RadialGrid
 from ase_symcalc.inference.packing import linear_map
+from ase_symcalc.inference.plan import Plan
 from ase_symcalc.inference.tiles import Tiling
-from ase_symcalc.nn.activation import Gate
+from ase_symcalc.nn.activation import ACTIVATIONS, Gate
 from ase_symcalc.nn.angular import edge_harmonics
 from ase_symcalc.nn.kernels.edges import (
     harmonics_gradient_kernel,
     harmonics_kernel,
-    splines_kernel,
 )
+from ase_symcalc.nn.kernels.filling import clearing_kernel
 from ase_symcalc.nn.kernels.images import images_kernel
-from ase_symcalc.nn.kernels.sorting import row_starts, sorted_by
+from ase_symcalc.nn.kernels.ordering import order_kernel, starts_kernel
 from ase_symcalc.nn.layout import blocks
 from ase_symcalc.nn.linear import Linear, SpeciesLinear
-from ase_symcalc.nn.radial import cubic_splines
+from ase_symcalc.nn.spline import SplineInterpolation
 from ase_symcalc.symmetry.expand import RotatedImages, Rotations
 
 DTYPES = {np.float64: torch.float64, np.float32: torch.float32}
@@ -37,6 +40,14 @@ def irreps_of_maps(draw):
         chosen = ["0e", *draw(st.lists(st.sampled_from(kinds), max_size=3, unique=True))]
         sides.append(o3.Irreps([(draw(muls), kind) for kind in sorted(chosen)]))
     return sides
+
+
+def run(plan):
+    """Run calls that know all their arguments."""
+    plan.finish()
+    nothing = np.zeros(0, dtype=np.int64)
+    seen = Surroundings(np.zeros((0, 3)), nothing, nothing, nothing, 0)
+    plan.run(seen, np.zeros(0), derivatives=False)
 
 
 def close(actual, expected, dtype):
@@ -58,10 +69,12 @@ def test_maps_of_all_species_together(irreps, n, dtype):
     mapped, rows = linear_map(module, dtype), x.detach().numpy()
     out, back = np.full((n, after.dim), np.nan, dtype), np.full((n, before.dim), np.nan, dtype)
     gradient = g.numpy()
-    tiling = Tiling(species, [*range(0, n, 8), n])
+    tiling, plan = Tiling(species, [*range(0, n, 8), n]), Plan(0, 0, 1)
+    order = tiling.order.ctypes.data
     for tile in tiling.tiles:
-        mapped.forward(rows.ctypes.data, out.ctypes.data, tile.runs, tiling.order)
-        mapped.backward(gradient.ctypes.data, back.ctypes.data, tile.runs, tiling.order)
+        mapped.forward(plan, rows.ctypes.data, out.ctypes.data, tile, order)
+        mapped.backward(plan, gradient.ctypes.data, back.ctypes.data, tile, order)
+    run(plan)
     close(out, expected.detach().numpy(), dtype)
     close(back, pulled.numpy(), dtype)
 
@@ -77,10 +90,12 @@ def test_a_map_adds_to_what_is_there_or_starts_with_its_bias():
     (tile,) = tiling.tiles
     out = np.zeros_like(x)
     mapped = linear_map(module, np.float64, bias=bias)
-    mapped.forward(x.ctypes.data, out.ctypes.data, tile.runs, tiling.order)
-    np.testing.assert_allclose(out, expected + bias[species], atol=1e-13)
-    mapped.forward(x.ctypes.data, out.ctypes.data, tile.runs, tiling.order, onto=True)
-    np.testing.assert_allclose(out, 2 * expected + bias[species], atol=1e-13)
+    for onto in (False, True):
+        plan = Plan(0, 0, 1)
+        places = (x.ctypes.data, out.ctypes.data)
+        mapped.forward(plan, *places, tile, tiling.order.ctypes.data, onto=onto)
+        run(plan)
+        np.testing.assert_allclose(out, (1 + onto) * expected + bias[species], atol=1e-13)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -107,8 +122,29 @@ def test_gates_and_their_derivatives(irreps, odd, dtype):
     assert (np.abs(back - pulled.numpy()) < 200 * eps * size**2).all()
 
 
-def test_what_is_not_a_number_stays_so():
-    table = gate_table(Gate(o3.Irreps("2x0e+1x1o")))
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_of_scalars_and_gates(name, dtype):
+    gate = Gate(o3.Irreps("9x0e+2x0o+3x1o"), even=name, odd=name, gates=name)
+    table, real = gate_table(gate), "double" if dtype == np.float64 else "float"
+    x = torch.linspace(-19, 19, 9 * gate.irreps_in.dim, dtype=DTYPES[dtype]).reshape(9, -1)
+    expected = gate(x.requires_grad_())
+    g = torch.ones_like(expected)
+    (pulled,) = torch.autograd.grad(expected, x, g)
+    rows, gradient = x.detach().numpy(), g.numpy()
+    out, back = np.empty(expected.shape, dtype), np.empty(rows.shape, dtype)
+    table.kernel(real, derivative=False)(0, 9, rows.ctypes.data, 0, out.ctypes.data)
+    table.kernel(real, derivative=True)(
+        0, 9, rows.ctypes.data, gradient.ctypes.data, back.ctypes.data
+    )
+    tolerance = 1e3 * np.finfo(dtype).eps
+    np.testing.assert_allclose(out, expected.detach().numpy(), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(back, pulled.numpy(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_what_is_not_a_number_stays_so(name):
+    table = gate_table(Gate(o3.Irreps("2x0e+1x1o"), even=name, gates=name))
     x = np.full((1, table.dim_x), np.nan)
     out = np.zeros((1, table.dim_out))
     table.kernel("double", derivative=False)(0, 1, x.ctypes.data, 0, out.ctypes.data)
@@ -132,18 +168,23 @@ def test_harmonics_and_their_gradient(lmax):
     np.testing.assert_allclose(dv, pulled.numpy(), atol=1e-12)
 
 
-def test_splines_and_their_slopes():
-    s = torch.tensor([-0.3, 0.0, 0.4, 1.0, 6.9, 7.0, 7.5], dtype=torch.float64, requires_grad=True)
-    where = s.detach().floor().clamp(0, 6)
-    expected = cubic_splines(s - where)
-    slopes = torch.stack([torch.autograd.grad(c.sum(), s, retain_graph=True)[0]
-                          for c in expected.unbind(1)], dim=1)  # fmt: skip
-    at, size = s.detach().numpy(), np.full(7, 7.0)
-    interval, basis, slope = np.empty(7), np.empty((7, 4)), np.empty((7, 4))
-    splines_kernel()(0, 7, *(a.ctypes.data for a in (at, size, interval, basis, slope)))
-    np.testing.assert_array_equal(interval, where.numpy())
-    np.testing.assert_allclose(basis, expected.detach().numpy(), atol=1e-15)
-    np.testing.assert_allclose(slope, slopes.numpy(), atol=1e-15)
+@pytest.mark.parametrize("degree", [3, 7])
+def test_splines_and_their_slopes(degree):
+    spline = SplineInterpolation((0.0, 1.1, 4.0), 12, degree)
+    r = torch.tensor([0.0, 0.1, 1.1, 1.2, 3.99, 4.0], dtype=torch.float64, requires_grad=True)
+    interval, basis = spline(r)
+    slopes = torch.stack(
+        [torch.autograd.grad(c.sum(), r, retain_graph=True)[0] for c in basis.unbind(1)], dim=1
+    )
+    first, lengths = np.arange(6) * 100, r.detach().numpy()
+    where, values, slope = np.zeros(6, dtype=np.int64), *np.empty((2, *basis.shape))
+    grid = RadialGrid.of(spline)
+    for by_edge in (False, True):
+        places = (a.ctypes.data for a in (first, where, lengths, values, slope))
+        grid.kernel(by_edge=by_edge)(0, 6, *places)
+        np.testing.assert_array_equal(where, interval.numpy() + by_edge * first)
+        np.testing.assert_allclose(values, basis.detach().numpy(), atol=1e-13)
+        np.testing.assert_allclose(slope, slopes.numpy(), atol=1e-11)
 
 
 def test_images_and_the_way_back():
@@ -172,6 +213,31 @@ def test_images_and_the_way_back():
 @settings(deadline=None)
 def test_edges_sorted_by_row(index):
     index = np.array(index, dtype=np.int64)
-    starts = row_starts(index, 6)
-    np.testing.assert_array_equal(sorted_by(index, starts), np.argsort(index, kind="stable"))
-    np.testing.assert_array_equal(np.diff(starts), np.bincount(index, minlength=6))
+    starts, order = np.full(8, -1), np.full(len(index), -1)
+    size = np.array([6])
+    addresses = (array.ctypes.data for array in (size, index, starts, order))
+    order_kernel()(0, len(index), *addresses)
+    np.testing.assert_array_equal(order, np.argsort(index, kind="stable"))
+    counts = np.bincount(index, minlength=6)
+    np.testing.assert_array_equal(np.diff(starts[:7]), counts)
+    ascending, starts = index[order], np.full(8, -1)
+    starts_kernel()(0, len(index), *(array.ctypes.data for array in (size, ascending, starts)))
+    np.testing.assert_array_equal(np.diff(starts[:7]), counts)
+    assert (starts[0], starts[7]) == (0, -1)
+
+
+def test_calls_run_in_order_and_in_parts():
+    """Parts follow the number of edges, which may be another in each run."""
+    plan = Plan(3, 10, 4)
+    clear = clearing_kernel("double")
+    plan.call(clear, 0, 3, plan.number(1), plan.energies)
+    width = plan.number(3)
+    plan.each_part(lambda first, last: plan.call(clear, first, last, width, plan.gradient))
+    plan.finish()
+    for n in (0, 3, 10):
+        index = np.zeros(n, dtype=np.int64)
+        seen = Surroundings(np.zeros((n, 3)), index, index, np.zeros(3, dtype=np.int64), 3)
+        energies, gradient = plan.run(seen, np.ones(3), derivatives=True)
+        assert not energies.any()
+        assert not gradient.any()
+        assert gradient.shape == (n, 3)

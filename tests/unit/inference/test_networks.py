@@ -1,5 +1,6 @@
 """Compiled networks against the same models run by torch."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from ase import Atoms
 
 from ase_symcalc import load_potential
-from ase_symcalc.inference import Surroundings, network_of
+from ase_symcalc.inference import Surroundings, network_of, pair_tables
 from ase_symcalc.inference.build import compile_network
 from ase_symcalc.inference.memory import Pile
 from ase_symcalc.inference.pair_list import edges_within
@@ -24,6 +25,7 @@ MODELS = {
     "nequip, odd parity": "nequip/parity.ckpt",
     "sevennet": "sevennet/no_parity.pth",
     "sevennet, odd parity": "sevennet/parity.pth",
+    "sevennet, other activations": "sevennet/other_settings.pth",
     "mace": "mace/agnostic.model",
     "mace, density": "mace/density.model",
     "mace, soft transform": "mace/soft.model",
@@ -50,10 +52,10 @@ def model(request):
     return found.double().requires_grad_(False)
 
 
-def surroundings(model, n, seed=0):
+def surroundings(model, n, seed=0, room=2.1):
     rng = np.random.default_rng(seed)
     symbols = [model.elements[k % len(model.elements)] for k in range(n)]
-    size = 2.1 * max(n, 2) ** (1 / 3)
+    size = room * max(n, 2) ** (1 / 3)
     atoms = Atoms(symbols, rng.uniform(0, size, (n, 3)), cell=[size] * 3, pbc=n > 2)
     arrays = from_ase(atoms)
     pairs = neighbour_pairs(arrays.positions, arrays.cell, arrays.pbc, model.cutoff)
@@ -99,6 +101,29 @@ def test_the_same_bits_from_one_thread_and_two(model):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_plan_serves_structures_that_are_alike(model):
+    """Other edges, more of them than there was room for, and calls from several threads."""
+    sparse, dense = surroundings(model, 30), surroundings(model, 30, seed=2, room=1.4)
+    again = surroundings(model, 30, seed=3)
+    assert len(dense.centre) > 1.2 * len(sparse.centre)
+    network = compile_network(model, torch.float64)
+    expected = [compile_network(model, torch.float64)(seen) for seen in (sparse, dense, again)]
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(3):
+            for found, other in zip(
+                pool.map(network, (sparse, dense, again)), expected, strict=True
+            ):
+                for one, two in zip(found, other, strict=True):
+                    np.testing.assert_array_equal(one, two)
+
+
+def test_plans_of_many_structures_are_not_all_kept(model):
+    network = compile_network(model, torch.float32)
+    for n in range(1, 12):
+        network(surroundings(model, n), derivatives=False)
+    assert len(network.plans) < 11
+
+
 def test_a_changed_weight_is_seen():
     model = build_model(ModelConfig(elements=("H", "O"), cutoff=3.0, num_channels=4)).double()
     model.requires_grad_(False)
@@ -109,6 +134,31 @@ def test_a_changed_weight_is_seen():
     model.scale.mul_(2)
     after, _ = network_of(model, torch.float64, CPU)(seen)
     np.testing.assert_allclose(after, 2 * before)
+
+
+def test_float64_has_fine_splines_of_its_own():
+    model = load_potential(FILES / "sevennet" / "no_parity.pth").model  # with a break of slope
+    seen = surroundings(model, 30)
+    energies, gradient = compile_network(model, torch.float64)(seen)
+    expected, slope = TorchNetwork(model, torch.float64, CPU)(seen)  # exact
+    np.testing.assert_allclose(energies, expected, rtol=1e-12)
+    np.testing.assert_allclose(gradient, slope, rtol=0, atol=1e-10 * abs(slope).max())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_structure_of_very_many_elements_needs_no_tables(dtype, monkeypatch):
+    model = load_potential(FILES / MODELS["mace, density"], dtype=dtype).model
+    seen, precision = surroundings(model, 12), getattr(torch, dtype)
+    expected = compile_network(model, precision)(seen)
+    monkeypatch.setattr(pair_tables, "MOST_BYTES", 0)
+    sparing = compile_network(model, precision)
+    alone = surroundings(model, 1)
+    assert not sparing._network.tables.has_room_for(model.species_of.numpy()[seen.atomic_numbers])
+    assert sparing._network.tables.has_room_for(model.species_of.numpy()[alone.atomic_numbers])
+    for found, other in zip(sparing(seen), expected, strict=True):
+        np.testing.assert_allclose(found, other, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(sparing(alone)[0], compile_network(model, precision)(alone)[0])
+    assert not sparing._network.tables._tables or len(sparing._network.tables._tables[0]) < 2000
 
 
 def test_a_weight_that_a_fused_optimiser_changed_is_seen():

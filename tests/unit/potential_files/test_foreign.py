@@ -89,7 +89,7 @@ def test_without_the_package(checkpoint, monkeypatch):
 
 
 def test_a_potential_of_our_own_comes_first(package, tmp_path):
-    model, card = convert_file(CHECKPOINTS / "parity.pth", name="7net-0", splines=False)
+    model, card = convert_file(CHECKPOINTS / "parity.pth", name="7net-0", dtypes=())
     save_potential(tmp_path / "own", model, card, make_golden(model, {}, "none"))
     assert load_potential("7net-0").folder == tmp_path / "own"
 

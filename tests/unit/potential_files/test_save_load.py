@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ase_symcalc import SymCalc
 from ase_symcalc.errors import InputError, PotentialFileError
 from ase_symcalc.potential_files import golden_deviation, load_potential, read_card, save_potential
 from ase_symcalc.response import predict
@@ -35,6 +36,19 @@ def test_loaded_in_inference_mode_it_can_still_be_differentiated(saved, structur
         potential = load_potential(saved)
     graph = build_graph(structures["silane"], potential.model.cutoff)
     assert predict(potential.model, graph).forces is not None
+
+
+def test_torchs_default_device_changes_nothing(saved, silicon):
+    expected = SymCalc(saved).get_property("forces", silicon)
+    torch.set_default_device("meta")
+    try:
+        potential = load_potential(saved)
+        forces = SymCalc(potential).get_property("forces", silicon)
+        assert torch.get_default_device() == torch.device("meta")
+    finally:
+        torch.set_default_device(None)
+    assert {weight.device for weight in potential.model.state_dict().values()} == {potential.device}
+    np.testing.assert_array_equal(forces, expected)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

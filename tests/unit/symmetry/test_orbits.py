@@ -3,11 +3,11 @@ import pytest
 from ase.build import bulk
 
 from ase_symcalc.errors import InputError
+from ase_symcalc.evaluation.reduced_edges import ReducedEdges, unfold
 from ase_symcalc.structures import from_ase, neighbour_pairs
 from ase_symcalc.symmetry.bases import invariant_basis
 from ase_symcalc.symmetry.groups import Group
 from ase_symcalc.symmetry.orbits import find_symmetry
-from ase_symcalc.symmetry.reduce import ReducedEdges, unfold
 from ase_symcalc.symmetry.representations import V
 from ase_symcalc.symmetry.tolerance import tolerance_of
 from tests import symmetry_zoo

@@ -15,11 +15,15 @@ not know that equivalent edges move together. Shares of the stress go the same w
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from ase_symcalc.nn.kernels.sequence import address
+from ase_symcalc.nn.kernels.unfolding import reduced_pick_kernel, unfolding_kernel
 from ase_symcalc.symmetry.orbits import SymmetryMap
 from ase_symcalc.symmetry.pairs import ReducedPairs
 
@@ -35,8 +39,10 @@ class ReducedEdges:
     row: Int64[np.ndarray, "n_edges"]
     pairs: ReducedPairs
     """What the edges are picked from"""
-    kept: Int64[np.ndarray, "n_edges"] | None
-    """Which of the pairs are edges; None if all are"""
+    n_full: int
+    """Edges of all atoms together"""
+    shortest: float
+    """Å, infinite if there are none"""
 
     @property
     def row_orbit(self) -> Int64[np.ndarray, "n_rows"]:
@@ -75,13 +81,18 @@ class ReducedEdges:
             Longer pairs are left out.
         """
         pairs = symmetry.reduced_pairs(centre, neighbour, unit_shifts)
-        vectors = pairs.vectors(positions, cell)
-        if cutoff == np.inf:
-            return cls(vectors, pairs.centre, pairs.row, pairs, None)
-        kept = np.flatnonzero(np.einsum("ei,ei->e", vectors, vectors) < cutoff**2)
-        return cls(
-            vectors.take(kept, axis=0), pairs.centre.take(kept), pairs.row.take(kept), pairs, kept
-        )
+        fixed, n_pairs = _fixed(symmetry, pairs), len(pairs.centre)
+        # one row more: the kernel writes each pair before it knows whether it counts
+        indices, vectors = np.empty((2, n_pairs + 1), dtype=np.int64), np.empty((n_pairs + 1, 3))
+        counts, limits = np.empty(2, dtype=np.int64), np.array([cutoff, 0.0])
+        places = (positions, cell)
+        positions, cell = (np.ascontiguousarray(each, dtype=np.float64) for each in places)
+        written = map(address, (indices, indices[1], counts, positions))
+        read = map(address, (cell, limits, vectors))
+        reduced_pick_kernel()(0, n_pairs, *fixed.pairs, *written, *fixed.shifts, *read)
+        n, n_full = counts.tolist()
+        shortest = float(limits[1]) ** 0.5
+        return cls(vectors[:n], indices[0, :n], indices[1, :n], pairs, n_full, shortest)
 
 
 def unfold(
@@ -102,17 +113,47 @@ def unfold(
     shares : (n_atoms, 3, 3) array, eV
         Divided by the volume, shares of the stress.
     """
-    vectors, n_orbits = edges.vectors, symmetry.n_orbits
-    if edges.kept is not None:
-        both = np.zeros((2, len(edges.pairs.centre), 3))
-        both[0, edges.kept], both[1, edges.kept] = vectors, gradient
-        vectors, gradient = both
-    pulls, virials = edges.pairs.sums(vectors, gradient, n_orbits)
-    counts = symmetry.multiplicity[:, None, None]
-    pulls = symmetry.vector_projectors @ (pulls[:, :, None] / counts)
-    strains = ((virials + virials.transpose(0, 2, 1)) / (4 * counts)).reshape(-1, 9, 1)
-    strains = (symmetry.tensor_projectors @ strains).reshape(-1, 3, 3)
-    turn, orbit = symmetry.site_turns, symmetry.site_orbits
-    forces = (turn @ pulls.take(orbit, axis=0))[:, :, 0]
-    shares = turn @ strains.take(orbit, axis=0) @ turn.transpose(0, 2, 1)
-    return forces.take(symmetry.site, axis=0), shares.take(symmetry.site, axis=0)
+    fixed, n_atoms = _fixed(symmetry, edges.pairs), len(symmetry.orbit)
+    orbits = np.empty((symmetry.n_orbits, 12))
+    forces, shares = np.empty((n_atoms, 3)), np.empty((n_atoms, 3, 3))
+    indices = map(address, (edges.centre, edges.row))
+    reals = map(address, (edges.vectors, np.ascontiguousarray(gradient)))
+    pulls = address(orbits)
+    virials = pulls + 24 * len(orbits)
+    written = (pulls, virials, address(forces), address(shares))
+    arguments = (*indices, *fixed.indices, *reals, *fixed.reals, *written)
+    unfolding_kernel()(0, len(edges.centre), *arguments)
+    return forces, shares
+
+
+class _Fixed(NamedTuple):
+    """Addresses of what stays the same from step to step, as the kernels take them."""
+
+    pairs: tuple[int, ...]
+    shifts: tuple[int, ...]
+    indices: tuple[int, ...]
+    reals: tuple[int, ...]
+    kept: list[np.ndarray]
+
+
+@functools.lru_cache(maxsize=8)
+def _fixed(symmetry: SymmetryMap, pairs: ReducedPairs) -> _Fixed:
+    kept: list[np.ndarray] = []
+
+    def addresses(*arrays: np.ndarray) -> tuple[int, ...]:
+        kept.extend(np.ascontiguousarray(array) for array in arrays)
+        return tuple(array.ctypes.data for array in kept[-len(arrays) :])
+
+    return _Fixed(
+        addresses(*pairs.atoms, pairs.centre, pairs.row, symmetry.multiplicity),
+        addresses(pairs.unit_shifts),
+        addresses(
+            pairs.row_orbit, pairs.row_operation, symmetry.multiplicity, symmetry.site,
+            symmetry.site_orbits, np.array([symmetry.n_orbits, len(symmetry.orbit)]),
+        ),
+        addresses(
+            symmetry.rotations.matrices, symmetry.vector_projectors, symmetry.tensor_projectors,
+            symmetry.site_turns,
+        ),
+        kept,
+    )  # fmt: skip
