@@ -1,6 +1,36 @@
 """What people do with a calculator, any ASE calculator: functions in, plain results out."""
 
+from ase_symcalc.apps.elastic import ElasticResult as ElasticResult
+from ase_symcalc.apps.elastic import elastic as elastic
+from ase_symcalc.apps.elastic_tensor import Moduli as Moduli
+from ase_symcalc.apps.eos import EosResult as EosResult
+from ase_symcalc.apps.eos import eos as eos
+from ase_symcalc.apps.eos_fit import EosFit as EosFit
+from ase_symcalc.apps.eos_fit import fit_eos as fit_eos
+from ase_symcalc.apps.gruneisen import GruneisenModes as GruneisenModes
+from ase_symcalc.apps.lockstep_crowd import Relaxed as Relaxed
+from ase_symcalc.apps.md import MDResult as MDResult
+from ase_symcalc.apps.md import MDStep as MDStep
+from ase_symcalc.apps.md import md as md
+from ase_symcalc.apps.neb import neb as neb
+from ase_symcalc.apps.neb_result import NebResult as NebResult
+from ase_symcalc.apps.neb_result import NebStep as NebStep
+from ase_symcalc.apps.phonons import PhononResult as PhononResult
+from ase_symcalc.apps.phonons import phonons as phonons
+from ase_symcalc.apps.qha import QuasiHarmonicResult as QuasiHarmonicResult
+from ase_symcalc.apps.qha import qha as qha
 from ase_symcalc.apps.relax import Lattice as Lattice
 from ase_symcalc.apps.relax import RelaxResult as RelaxResult
 from ase_symcalc.apps.relax import RelaxStep as RelaxStep
 from ase_symcalc.apps.relax import relax as relax
+from ase_symcalc.apps.relax_many import relax_many as relax_many
+from ase_symcalc.apps.surface import SurfaceResult as SurfaceResult
+from ase_symcalc.apps.surface import surface as surface
+from ase_symcalc.apps.trajectories import Diffusion as Diffusion
+from ase_symcalc.apps.trajectories import RadialDistribution as RadialDistribution
+from ase_symcalc.apps.trajectories import diffusion as diffusion
+from ase_symcalc.apps.trajectories import radial_distribution as radial_distribution
+from ase_symcalc.apps.vacancy import VacancyResult as VacancyResult
+from ase_symcalc.apps.vacancy import vacancy as vacancy
+from ase_symcalc.apps.vibrations import VibrationResult as VibrationResult
+from ase_symcalc.apps.vibrations import vibrations as vibrations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from ase.filters import FrechetCellFilter
 from ase.io.trajectory import Trajectory
 from ase.optimize import BFGS, FIRE, LBFGS
 from ase.optimize.optimize import Optimizer
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from spglib import get_spacegroup
 
 from ase_symcalc.errors import InputError, NumericalError
@@ -78,6 +79,18 @@ class RelaxResult:
     """None for a structure without a full cell"""
     final: Lattice | None
 
+    def __repr__(self) -> str:
+        words = [
+            self.atoms.get_chemical_formula(),
+            f"{'' if self.converged else 'not '}converged in {self.steps} steps",
+            f"energy {self.energies[-1]:.6f} eV",
+            f"largest force {self.fmax[-1]:.5f} eV/Å",
+        ]
+        if self.final is not None:
+            words.append(f"volume {self.final.volume:.3f} Å³")
+            words.append(f"space group {self.final.space_group}")
+        return f"RelaxResult({', '.join(words)})"
+
 
 def relax(
     atoms: Atoms,
@@ -137,7 +150,7 @@ def relax(
     _check(atoms, fmax, max_steps, optimizer)
     moving = atoms.copy()
     moving.calc = atoms.calc
-    strained = _strainable(moving) if cell and moving.pbc.any() else None
+    strained = strainable(moving) if cell and moving.pbc.any() else None
     target = moving if strained is None else _cell_filter(moving, strained)
     steps: list[RelaxStep] = []
     converged = False
@@ -167,6 +180,29 @@ def relax(
     )
 
 
+def space_group(atoms: Atoms) -> str | None:
+    """International symbol and number within `SYMPREC`; None unless periodic in 3D."""
+    if atoms.cell.rank < 3 or not atoms.pbc.all():
+        return None
+    crystal = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
+    return get_spacegroup(crystal, symprec=SYMPREC)
+
+
+def check_target(fmax: float, max_steps: int) -> None:
+    """Refuse a largest force (eV/Å) or a number of steps without meaning.
+
+    Raises
+    ------
+    InputError
+    """
+    if not 0 < fmax < math.inf:
+        raise InputError(
+            f"expected fmax above 0 eV/Å and finite, got {fmax}; 0.01 is a common choice"
+        )
+    if max_steps < 0:
+        raise InputError(f"expected max_steps of 0 or more, got {max_steps}")
+
+
 def _check(atoms: Atoms, fmax: float, max_steps: int, optimizer: str) -> None:
     if len(atoms) == 0:
         raise InputError("expected a structure with at least one atom to relax, got none")
@@ -174,10 +210,7 @@ def _check(atoms: Atoms, fmax: float, max_steps: int, optimizer: str) -> None:
         raise InputError(
             "the structure has no calculator; attach one first: atoms.calc = SymCalc()"
         )
-    if not fmax > 0:
-        raise InputError(f"expected fmax above 0 eV/Å, got {fmax}; 0.01 is a common choice")
-    if max_steps < 0:
-        raise InputError(f"expected max_steps of 0 or more, got {max_steps}")
+    check_target(fmax, max_steps)
     if optimizer not in ("auto", *OPTIMISERS):
         known = ", ".join(["auto", *OPTIMISERS])
         raise InputError(f"there is no optimizer {optimizer!r}; choose one of {known}")
@@ -189,8 +222,14 @@ def _optimiser(name: str, target: Any, n_atoms: int) -> Optimizer:
     return OPTIMISERS[name](target, logfile=None)
 
 
-def _strainable(atoms: Atoms) -> np.ndarray:
-    """Cartesian axes, as booleans, along which the cell may change: those that repeat."""
+def strainable(atoms: Atoms) -> Bool[np.ndarray, "3"]:
+    """Cartesian axes along which the cell may change: those that repeat.
+
+    Raises
+    ------
+    InputError
+        If the cell has no volume, or what repeats lies along no Cartesian axes or planes.
+    """
     if atoms.cell.rank < 3:
         raise InputError(
             "relaxing the cell needs a volume, but a cell vector has zero length or lies in the "
@@ -258,9 +297,4 @@ def _lattice(atoms: Atoms) -> Lattice | None:
     if atoms.cell.rank < 3:
         return None
     lengths, angles = np.split(atoms.cell.cellpar(), 2)
-    symbol = None
-    if atoms.pbc.all():
-        symbol = get_spacegroup(
-            (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=SYMPREC
-        )
-    return Lattice(lengths, angles, float(atoms.get_volume()), symbol)
+    return Lattice(lengths, angles, float(atoms.get_volume()), space_group(atoms))

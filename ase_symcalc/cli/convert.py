@@ -34,11 +34,14 @@ def run(args: argparse.Namespace) -> int:
 
     checkpoint = find_checkpoint(args.source)
     if checkpoint is None:
+        path = Path(args.source).expanduser()
+        found = "a folder" if path.is_dir() else "neither a file that is here nor such a name"
         raise PotentialFileError(
-            f"expected a checkpoint of another package or the name of one, got {args.source!r}"
+            "expected a checkpoint of another package or the name of one, such as 7net-0; got "
+            f"{args.source!r}, which is {found}. Potentials of ours need no conversion."
         )
-    path, selection, name, _ = checkpoint
-    model, card = convert_file(path, selection, name=name)
+    source, selection, name, _ = checkpoint
+    model, card = convert_file(source, selection, name=name)
     command = f"symcalc convert {args.source} {args.folder}"
     golden = make_golden(model, trial_crystals(model.elements), command)
     card = save_potential(args.folder, model, card, golden)

@@ -3,16 +3,60 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from ase_symcalc import __version__
-from ase_symcalc.cli import convert, evaluate, potentials, relax, train
+from ase_symcalc.cli import (
+    calibrate,
+    check,
+    convert,
+    describe,
+    elastic,
+    eos,
+    evaluate,
+    md,
+    neb,
+    phonons,
+    potentials,
+    qha,
+    relax,
+    screen,
+    screen_store,
+    surface,
+    train,
+    vacancy,
+    vibrations,
+)
+from ase_symcalc.cli.stopping import INTERRUPTED
 
-COMMANDS = (relax, evaluate, potentials, train, convert)
+COMMANDS = (
+    relax,
+    md,
+    eos,
+    elastic,
+    phonons,
+    qha,
+    vibrations,
+    neb,
+    vacancy,
+    surface,
+    describe,
+    evaluate,
+    screen,
+    screen_store,
+    potentials,
+    train,
+    calibrate,
+    check,
+    convert,
+)
 
 FAILED = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,9 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done, 1 done but not converged, 2 refused or failed with a sentence on stderr,
         130 stopped by Ctrl-C.
     """
-    args = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    args = _parser().parse_args(words)
+    args.command_line = shlex.join(["symcalc", *words])
     try:
-        return args.run(args)
+        with _warnings_in_words(args):
+            return args.run(args)
     except KeyboardInterrupt:
         print(f"symcalc {args.command}: stopped", file=sys.stderr)
         return INTERRUPTED
@@ -48,6 +95,26 @@ def _parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.add_parser(subparsers)
     return parser
+
+
+@contextmanager
+def _warnings_in_words(args: argparse.Namespace) -> Iterator[None]:
+    """Print our own warnings as sentences, without the line of code; none if quiet."""
+    from ase_symcalc.errors import OutsideTrainingWarning
+
+    show = warnings.showwarning
+
+    def in_words(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, OutsideTrainingWarning):
+            print(f"symcalc {args.command}: warning: {message}", file=sys.stderr)
+        else:
+            show(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        quiet = getattr(args, "quiet", False)
+        warnings.simplefilter("ignore" if quiet else "always", OutsideTrainingWarning)
+        warnings.showwarning = in_words
+        yield
 
 
 def _is_for_people(error: Exception) -> bool:

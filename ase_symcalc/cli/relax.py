@@ -8,20 +8,28 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ase_symcalc.cli.options import (
+    CALCULATOR_DEFAULTS,
+    add_calculator_options,
+    add_report_option,
+    add_talk_options,
+    calculator,
+    settle_pictures,
+    words_of,
+)
+from ase_symcalc.cli.stopping import INTERRUPTED
+
 if TYPE_CHECKING:
     from ase import Atoms
 
 UNCONVERGED = 1
-INTERRUPTED = 130
 
 DEFAULTS = {
-    "potential": "default",
+    **CALCULATOR_DEFAULTS,
     "cell": True,
     "fmax": 0.01,
     "optimizer": "auto",
     "max_steps": 500,
-    "dtype": "float64",
-    "symmetry": "auto",
 }
 
 
@@ -35,7 +43,7 @@ def add_parser(subparsers: Any) -> None:
         "that the forces were still too large when the steps ran out.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="of several images, the last")
-    parser.add_argument("--potential", help="name or folder; see `symcalc potentials`")
+    add_calculator_options(parser)
     parser.add_argument(
         "--cell",
         action=argparse.BooleanOptionalAction,
@@ -57,16 +65,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="picture of energy, force and stress"
     )
-    parser.add_argument(
-        "--dtype",
-        choices=("float64", "float32"),
-        help="precision of the network (default: float64, which small forces need)",
-    )
-    parser.add_argument(
-        "--symmetry",
-        type=_symmetry,
-        help="symmetry the calculator may use: auto, off, or a tolerance in Å (default: auto)",
-    )
+    add_report_option(parser)
     parser.add_argument(
         "--symprec",
         type=float,
@@ -74,8 +73,7 @@ def add_parser(subparsers: Any) -> None:
         help="first make exact the space group that a crystal has within this tolerance, such as "
         "1e-3 for a file with four digits (default: take the structure as it is)",
     )
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    add_talk_options(parser)
     parser.set_defaults(run=run, **DEFAULTS)
 
 
@@ -83,25 +81,35 @@ def run(args: argparse.Namespace) -> int:
     """Relax; 0 when converged, 1 when not, 130 when stopped by Ctrl-C."""
     from ase.io import write
 
-    from ase_symcalc.apps.relax import relax
-    from ase_symcalc.apps.relax_plot import plot_relaxation
-    from ase_symcalc.calculator import SymCalc
-    from ase_symcalc.cli.relax_report import ProgressLine, in_words, print_json, print_summary
-    from ase_symcalc.cli.structure_files import last_image
-    from ase_symcalc.potential_files import load_potential
+    from ase_symcalc.apps.relax import RelaxStep, relax
+    from ase_symcalc.cli.progress import Progress
+    from ase_symcalc.cli.relax_report import (
+        in_words,
+        print_json,
+        print_summary,
+        record_of,
+        step_in_words,
+        write_pictures,
+    )
+    from ase_symcalc.cli.structure_files import last_image, which_was_taken
     from ase_symcalc.symmetry.idealise import idealise
 
     atoms, n_images = last_image(args.file)
     _settle_outputs(args, atoms)
     ideal = None if args.symprec is None else idealise(atoms, args.symprec)
     atoms = ideal.atoms if ideal else atoms
-    potential = load_potential(args.potential, dtype=args.dtype)
-    atoms.calc = SymCalc(potential, dtype=args.dtype, symmetry=args.symmetry)
-    with ProgressLine(quiet=args.quiet) as progress:
-        if n_images > 1:
-            progress.say(f"{args.file} holds {n_images} structures; relaxing the last")
+    atoms.calc = calculator(args)
+    steps = 0
+    with Progress(quiet=args.quiet) as progress:
+        progress.say(*which_was_taken(args.file, n_images))
         if ideal:
             progress.say(f"idealised within {args.symprec:g} Å: {in_words(ideal)}")
+
+        def show(step: RelaxStep) -> None:
+            nonlocal steps
+            steps += 1
+            progress.update(step_in_words(step))
+
         try:
             result = relax(
                 atoms,
@@ -110,38 +118,26 @@ def run(args: argparse.Namespace) -> int:
                 max_steps=args.max_steps,
                 optimizer=args.optimizer,
                 trajectory=args.trajectory,
-                on_step=progress.step,
+                on_step=show,
             )
         except KeyboardInterrupt:
-            progress.say(_how_to_resume(args, progress.n_images))
+            progress.say(_how_to_resume(args, steps))
             return INTERRUPTED
     write(args.out, result.atoms)
-    if args.plot:
-        plot_relaxation(result, args.plot, title=f"{args.file.name}, {potential.card.name}")
+    record = record_of(args, atoms, result, ideal)
+    write_pictures(args, result, record)
     if args.json:
-        print_json(args, result, potential.card, ideal)
+        print_json(record)
     elif not args.quiet:
-        print_summary(args, result, potential.card)
+        print_summary(args, result, record)
     if not result.converged:
         print(f"symcalc relax: {_what_to_try(args, result)}", file=sys.stderr)
         return UNCONVERGED
     return 0
 
 
-def _symmetry(text: str) -> str | float:
-    if text in ("auto", "off"):
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected auto, off or a tolerance in Å, got {text!r}"
-        ) from None
-
-
 def _settle_outputs(args: argparse.Namespace, atoms: Atoms) -> None:
     """Fill in the names that were not given, and check all before computing."""
-    from ase_symcalc.apps.relax_plot import PICTURES
     from ase_symcalc.cli.structure_files import (
         check_distinct,
         check_output,
@@ -161,14 +157,7 @@ def _settle_outputs(args: argparse.Namespace, atoms: Atoms) -> None:
             f"ASE takes for no other, got {args.trajectory}"
         )
     check_output(args.trajectory, args.file)
-    outputs = [args.out, args.trajectory]
-    if args.plot:
-        if args.plot.suffix not in PICTURES:
-            known = ", ".join(PICTURES)
-            raise InputError(f"expected a picture ending in one of {known}; got {args.plot}")
-        check_output(args.plot, args.file)
-        outputs.append(args.plot)
-    check_distinct(outputs)
+    check_distinct([args.out, args.trajectory, *settle_pictures(args)])
 
 
 def _how_to_resume(args: argparse.Namespace, n_images: int) -> str:
@@ -182,12 +171,8 @@ def _how_to_resume(args: argparse.Namespace, n_images: int) -> str:
 
 def _resume(args: argparse.Namespace) -> str:
     """Build the same command, from the last step on."""
-    words = ["symcalc", "relax", str(args.trajectory), "--out", str(args.out)]
-    for name, default in DEFAULTS.items():
-        if (value := getattr(args, name)) != default:
-            option = name.replace("_", "-")
-            words += [f"--no-{option}"] if value is False else [f"--{option}", str(value)]
-    return shlex.join(words)
+    outputs = [str(args.trajectory), "--out", str(args.out)]
+    return shlex.join(["symcalc", "relax", *outputs, *words_of(args, DEFAULTS)])
 
 
 def _what_to_try(args: argparse.Namespace, result: Any) -> str:

@@ -1,64 +1,108 @@
-"""What a person sees of a relaxation: a live line, a table; what a program reads: JSON."""
+"""What a person sees of a relaxation: a line, a table, a page; what a program reads: JSON."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from types import TracebackType
+import math
+from itertools import zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import PropertyNotImplementedError
 from rich.box import SIMPLE
-from rich.console import Console
-from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
+from ase_symcalc.apps.record import make_record
 from ase_symcalc.apps.relax import Lattice, RelaxResult, RelaxStep
+from ase_symcalc.apps.relax_plot import plot_relaxation
 from ase_symcalc.cli.console import output
-from ase_symcalc.potential_files import PotentialCard
+from ase_symcalc.cli.html_report import write_report
 from ase_symcalc.symmetry.idealise import Idealised
 
 
-class ProgressLine:
-    """On stderr: one live line on a terminal, a plain line per step elsewhere."""
-
-    def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
-        self.console.quiet = quiet
-        self.live = Live(console=self.console, refresh_per_second=10)
-        self.n_images = 0
-
-    def __enter__(self) -> ProgressLine:
-        if self.console.is_terminal:
-            self.live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.live.stop()
-
-    def say(self, text: str) -> None:
-        """Print a line above the live one."""
-        self.console.print(text, markup=False, soft_wrap=True)
-
-    def step(self, step: RelaxStep) -> None:
-        """Show where the relaxation is."""
-        self.n_images += 1
-        text = f"step {step.step:4d}  energy {step.energy:.6f} eV  fmax {step.fmax:.5f} eV/Å"
-        if step.max_stress is not None:
-            text += f"  max stress {step.max_stress:.4f} GPa"
-        if self.live.is_started:
-            self.live.update(Text(text))
-        else:
-            self.say(text)
+def step_in_words(step: RelaxStep) -> str:
+    """Say where the relaxation is, in one line."""
+    text = f"step {step.step:4d}  energy {step.energy:.6f} eV  fmax {step.fmax:.5f} eV/Å"
+    if step.max_stress is not None:
+        text += f"  max stress {step.max_stress:.4f} GPa"
+    return text
 
 
-def print_summary(args: argparse.Namespace, result: RelaxResult, card: PotentialCard) -> None:
+def record_of(
+    args: argparse.Namespace, atoms: Atoms, result: RelaxResult, ideal: Idealised | None
+) -> dict[str, Any]:
+    """Everything that can be known of the relaxation afterwards, units in the names."""
+    stress = result.max_stress
+    settings = {
+        "file": args.file,
+        "fmax_eV_per_angstrom": args.fmax,
+        "cell": args.cell,
+        "max_steps": args.max_steps,
+        "optimizer": args.optimizer,
+        "dtype": args.dtype,
+        "symmetry": args.symmetry,
+        "symprec_angstrom": args.symprec,
+    }
+    results = {
+        "converged": result.converged,
+        "steps": result.steps,
+        "energy_eV": _ends(result.energies),
+        "fmax_eV_per_angstrom": _ends(result.fmax),
+        "max_stress_GPa": None if stress is None else _ends(stress),
+        "idealised": ideal
+        and {
+            "space_group": ideal.space_group,
+            "atoms_moved_angstrom": ideal.atoms_moved,
+            "cell_moved_angstrom": ideal.cell_moved,
+        },
+        "largest_expected_force_error_eV_per_angstrom": largest_expected_error(result.atoms),
+        "lattice": {"before": _as_dict(result.initial), "after": _as_dict(result.final)},
+        "structure": args.out,
+        "trajectory": args.trajectory,
+        "plot": args.plot,
+        "report": args.report,
+    }
+    return make_record(
+        "relax", atoms=atoms, settings=settings, results=results, calculator=atoms.calc
+    )
+
+
+def largest_expected_error(atoms: Atoms) -> float | None:
+    """Of the forces on a structure, eV/Å; None if its potential does not know or all are lost."""
+    try:
+        largest = float(atoms.calc.get_uncertainty(atoms).max())  # type: ignore[union-attr]
+    except PropertyNotImplementedError:
+        return None
+    return largest if math.isfinite(largest) else None
+
+
+def write_pictures(args: argparse.Namespace, result: RelaxResult, record: dict[str, Any]) -> None:
+    """Draw the relaxation, and make the page, if they were asked for."""
+    title = f"{args.file.name}, {record['potential']['name']}"
+    if args.plot:
+        plot_relaxation(result, args.plot, title=title)
+    if not args.report:
+        return
+    with TemporaryDirectory() as folder:
+        picture = args.plot or Path(folder) / "relax.png"
+        if not args.plot:
+            plot_relaxation(result, picture, title=title)
+        write_report(
+            args.report,
+            title=f"Relaxation of {result.atoms.get_chemical_formula()} ({args.file.name})",
+            record=record,
+            atoms=result.atoms,
+            pictures=[("Energy, largest force and largest stress of every step", picture)],
+            table=_report_rows(result),
+            command_line=args.command_line,
+        )
+
+
+def print_summary(args: argparse.Namespace, result: RelaxResult, record: dict[str, Any]) -> None:
     """On stdout: before and after, which potential, what was written."""
     console = output()
     table = Table(box=SIMPLE)
@@ -70,14 +114,23 @@ def print_summary(args: argparse.Namespace, result: RelaxResult, card: Potential
         table.add_row(*row)
     console.print(table)
     outcome = "converged" if result.converged else "NOT converged"
-    preview = ", a preview: check its card before trusting numbers" if card.preview else ""
+    potential = record["potential"]
+    name = f"{potential['name']} {potential['version']}"
+    preview = ", a preview: check its card before trusting numbers" if potential["preview"] else ""
     lines = [
-        f"{outcome} in {result.steps} steps with {card.name} {card.version}{preview}",
+        f"{outcome} in {result.steps} steps with {name}{preview}",
         f"structure   {args.out}",
         f"trajectory  {args.trajectory}",
     ]
+    expected = record["results"]["largest_expected_force_error_eV_per_angstrom"]
+    if expected is not None:
+        lines.insert(
+            1, f"forces of the last structure are expected to be off by {expected:.3f} eV/Å at most"
+        )
     if args.plot:
         lines.append(f"plot        {args.plot}")
+    if args.report:
+        lines.append(f"report      {args.report}")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 
@@ -91,31 +144,23 @@ def in_words(ideal: Idealised) -> str:
     )
 
 
-def print_json(
-    args: argparse.Namespace, result: RelaxResult, card: PotentialCard, ideal: Idealised | None
-) -> None:
-    """On stdout: the summary, its units in the names."""
-    stress = result.max_stress
-    summary = {
-        "file": str(args.file),
-        "potential": {"name": card.name, "version": card.version, "preview": card.preview},
-        "converged": result.converged,
-        "steps": result.steps,
-        "energy_eV": _ends(result.energies),
-        "fmax_eV_per_angstrom": _ends(result.fmax),
-        "max_stress_GPa": None if stress is None else _ends(stress),
-        "idealised": ideal
-        and {
-            "space_group": ideal.space_group,
-            "atoms_moved_angstrom": ideal.atoms_moved,
-            "cell_moved_angstrom": ideal.cell_moved,
-        },
-        "lattice": {"before": _as_dict(result.initial), "after": _as_dict(result.final)},
-        "structure": str(args.out),
-        "trajectory": str(args.trajectory),
-        "plot": str(args.plot) if args.plot else None,
-    }
-    print(json.dumps(summary, indent=2, allow_nan=False))
+def print_json(record: dict[str, Any]) -> None:
+    """On stdout: the record."""
+    print(json.dumps(record, indent=2, allow_nan=False))
+
+
+def _report_rows(result: RelaxResult) -> list[tuple[str, str]]:
+    outcome = f"{'' if result.converged else 'not '}converged in {result.steps} steps"
+    rows = [(name, _before_and_after(*columns)) for name, *columns in _rows(result)]
+    return [("outcome", outcome), *rows]
+
+
+def _before_and_after(*columns: str) -> str:
+    """Join the lines of the three columns of a table."""
+    lines = zip_longest(*(column.split("\n") for column in columns), fillvalue="")
+    return "\n".join(
+        f"{before} → {after}{f' ({change})' if change else ''}" for before, after, change in lines
+    )
 
 
 def _rows(result: RelaxResult) -> list[tuple[str, str, str, str]]:

@@ -58,6 +58,11 @@ def last_image(path: Path) -> tuple[Atoms, int]:
     return last, n_images
 
 
+def which_was_taken(path: Path, n_images: int) -> list[str]:
+    """Say which of several images `last_image` took; nothing if there is one."""
+    return [f"{path} holds {n_images} structures; taking the last"] if n_images > 1 else []
+
+
 def relaxed_name(source: Path) -> Path:
     """Where to write in the current folder: the source's format if it can hold the result."""
     if source.suffix in COMPRESSED:
@@ -136,4 +141,5 @@ def _format_of(path: Path) -> str:
 
 
 def _in_one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -6,10 +6,10 @@ o_k = ln w_k + ln det A_k, its squared distance per feature is
 
     d² = 2/n · ( max_k o_k - ln Σ_k exp(o_k - |(x - m_k) A_k|²/2) ),
 
-zero where the training is densest, and of order one for most of it. The expected length of the force's
-error is a_Z (d² + 0.01)^b, where a_Z of each element and one exponent b for all were fitted to
-frames held out. Densities of features as a measure of errors: A. Zhu, S. Batzner, A. Musaelian
-and B. Kozinsky, J. Chem. Phys. 158, 164111 (2023).
+zero where the training is densest, and of order one for most of it. The expected length of the
+force's error is a_Z (d² + 0.01)^b, where a_Z of each element and one exponent b for all were
+fitted to frames held out. Densities of features as a measure of errors: A. Zhu, S. Batzner,
+A. Musaelian and B. Kozinsky, J. Chem. Phys. 158, 164111 (2023).
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def outside(
     atomic_numbers: Int64[np.ndarray, "n_atoms"],
 ) -> Bool[np.ndarray, "n_atoms"]:
     """Whether an atom lies beyond what training has seen of its element."""
-    return ~(distances <= _of_atoms(model, model.limits, atomic_numbers))
+    near = distances <= _of_atoms(model, model.limits, atomic_numbers)
+    return ~(near & np.isfinite(distances))
 
 
 def warn_of_atoms(atoms: Int64[np.ndarray, "n_outside"], n_atoms: int, name: str) -> None:

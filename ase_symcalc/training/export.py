@@ -18,6 +18,7 @@ from ase_symcalc.models.heads import Heads
 from ase_symcalc.potential_files import (
     AccuracyRow,
     Head,
+    Potential,
     PotentialCard,
     References,
     TrainingRecord,
@@ -28,6 +29,7 @@ from ase_symcalc.potential_files import (
     write_card,
 )
 from ase_symcalc.potential_files.card import SCHEMA, WITHOUT_HEADS
+from ase_symcalc.potential_files.error_model import write_error_models
 from ase_symcalc.potential_files.readme import readme
 from ase_symcalc.training.config import CardConfig, HeadConfig
 from ase_symcalc.training.dataset import Frame
@@ -38,6 +40,7 @@ from ase_symcalc.training.portrait import (
     plot_volumes,
 )
 from ase_symcalc.training.references import Baseline
+from ase_symcalc.training.uncertainty import fit_heads
 
 ENOUGH_ATOMS = 1000  # to time a network on
 
@@ -118,10 +121,11 @@ def export(
     heads: Heads[AbstractEnergyModel],
     baselines: Mapping[str, Baseline],
     card: PotentialCard,
+    learnt: Sequence[Frame],
     frames: Sequence[Frame],
     record: TrainingRecord,
 ) -> None:
-    """Write a potential and its pictures, in place of an earlier one of the same run.
+    """Write a potential, its error model and pictures, in place of those of the same run before.
 
     Parameters
     ----------
@@ -131,8 +135,11 @@ def export(
     baselines : mapping of str to Baseline
         Reference energies of each head, put in in float64.
     card : PotentialCard
+    learnt : sequence of Frame
+        Those of the training.
     frames : sequence of Frame
-        The smallest of each source become the golden structures.
+        Those held out: the smallest of each source become the golden structures, and errors
+        of their forces calibrate the error model.
     record : TrainingRecord
         Goes on the card, with the time per atom measured on some of the frames.
     """
@@ -150,8 +157,11 @@ def export(
     else:
         card = save_potential(folder, heads, card, join_golden(golden))
     files: dict[str, str] = {}
+    potentials: dict[str, Potential] = {}
     for name in heads.names:
-        potential = load_potential(f"{folder}@{name}" if name else folder, dtype=card.dtype)
+        potential = potentials[name] = load_potential(
+            f"{folder}@{name}" if name else folder, dtype=card.dtype
+        )
         suffix, whose = (f"-{name}.png", f" ({name})") if name else (".png", "")
         plot_diatomics(folder / f"diatomics{suffix}", potential)
         plot_volumes(folder / f"energy-volume{suffix}", potential)
@@ -162,6 +172,8 @@ def export(
         card, training=dataclasses.replace(record, microseconds_per_atom=speed)
     )
     write_card(folder, card)
+    if models := fit_heads(potentials, learnt, frames):
+        write_error_models(folder, models)
     (folder / "README.md").write_bytes(readme(card, files).encode())
 
 

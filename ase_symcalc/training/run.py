@@ -250,7 +250,8 @@ def _conclude(trainer: Trainer[AbstractEnergyModel], data: Data) -> None:
         settings = replace(settings, preview=True)
     seen = (*data.learnt.frames, *data.learnt.replay)
     card = make_card(settings, heads, seen, errors, origin)
-    export(folder / "potential", heads, data.baselines, card, data.validation, _record(trainer))
+    record = _record(trainer)
+    export(folder / "potential", heads, data.baselines, card, seen, data.validation, record)
 
 
 def _record(trainer: Trainer[AbstractEnergyModel]) -> TrainingRecord:

@@ -1,5 +1,7 @@
 """The command line on the small potential, in a folder of its own."""
 
+from itertools import count
+
 import pytest
 from ase.io import write
 
@@ -18,6 +20,25 @@ def symcalc(potential_folder, tmp_path, monkeypatch, capsys):
         return code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture
+def ctrl_c(monkeypatch):
+    """Stop commands by Ctrl-C where a method is called the nth time; returns how to end that."""
+
+    def stop(owner, name, at=1):
+        method = getattr(owner, name)
+        calls = count(1)
+
+        def counted(*arguments, **options):
+            if next(calls) == at:
+                raise KeyboardInterrupt
+            return method(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, counted)
+        return lambda: monkeypatch.setattr(owner, name, method)
+
+    return stop
 
 
 @pytest.fixture

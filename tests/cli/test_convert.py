@@ -35,7 +35,8 @@ def test_a_checkpoint_becomes_a_folder_that_evaluates_as_it_did(symcalc, tmp_pat
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("nothing.pth", "expected a checkpoint of another package or the name of one"),
+        ("nothing.pth", "or the name of one, such as 7net-0; got .nothing.pth., which is neither"),
+        (str(Path(__file__).parent), "which is a folder"),
         (Path(__file__), "expected .* to be a complete archive"),
         (f"{CHECKPOINT}@PBE", "expected no @ and name"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import fcc111
+from ase.build import bulk, fcc111
 from ase.io import read, write
 from ase.spacegroup import crystal as crystal_of
 from matplotlib.image import imread
@@ -43,7 +43,7 @@ def test_trajectory_in_gives_extxyz_out(symcalc, silicon):
     write("md.traj", [silicon, silicon])
     code, _, err = symcalc("relax", "md.traj", *SMALL, "--no-cell")
     assert code == 0
-    assert "md.traj holds 2 structures; relaxing the last" in err
+    assert "md.traj holds 2 structures; taking the last" in err
     relaxed = read("md-relaxed.extxyz")
     np.testing.assert_allclose(relaxed.cell.array, silicon.cell.array, atol=1e-6)
     assert np.linalg.norm(relaxed.get_forces(), axis=1).max() < 0.01
@@ -64,10 +64,15 @@ def test_summary_says_what_changed(symcalc, crystal):
 
 def test_json_is_all_of_stdout(symcalc, crystal):
     code, out, _ = symcalc("relax", crystal, *SMALL, "--fmax", "0.05", "--json")
-    summary = json.loads(out)
+    record = json.loads(out)
+    summary = record["results"]
     assert code == 0
     assert summary["converged"] is True
-    assert summary["potential"] == {"name": "small", "version": "1", "preview": False}
+    assert {"name": "small", "version": "1", "preview": False}.items() <= record[
+        "potential"
+    ].items()
+    assert record["settings"]["fmax_eV_per_angstrom"] == 0.05
+    assert record["structure"]["formula"] == "Si8"
     assert summary["fmax_eV_per_angstrom"]["after"] < 0.05
     assert summary["energy_eV"]["after"] < summary["energy_eV"]["before"]
     after = summary["lattice"]["after"]
@@ -102,7 +107,7 @@ def test_options_reach_the_relaxation(symcalc, crystal):
         "relax", crystal, *SMALL, "--no-cell", "--fmax", "0.1", "--optimizer", "FIRE",
         "--dtype", "float32", "--symmetry", "off", "--json",
     )  # fmt: skip
-    summary = json.loads(out)
+    summary = json.loads(out)["results"]
     assert code == 0
     before, after = summary["lattice"]["before"], summary["lattice"]["after"]
     assert before["lengths_angstrom"] == after["lengths_angstrom"]
@@ -124,10 +129,10 @@ def test_few_digits_are_idealised_first(symcalc):
 
     options = ("--max-steps", "2", "--json", "--quiet")
     _, out, err = symcalc("relax", "few.xyz", *SMALL, *options, "--symprec", "1e-3")
-    assert json.loads(out)["idealised"]["space_group"] == "P6_3/mmc (194)"
+    assert json.loads(out)["results"]["idealised"]["space_group"] == "P6_3/mmc (194)"
     assert "idealised" not in err
     _, out, _ = symcalc("relax", "few.xyz", *SMALL, *options)
-    assert json.loads(out)["idealised"] is None
+    assert json.loads(out)["results"]["idealised"] is None
 
 
 @pytest.mark.parametrize("value", ["-1e-3", "nan", "0.11", "0", "inf"])
@@ -157,7 +162,7 @@ def test_slab_has_a_lattice_but_no_space_group(symcalc):
     slab.pbc = (True, True, False)
     write("slab.xyz", slab)
     _, out, _ = symcalc("relax", "slab.xyz", *SMALL, "--max-steps", "2", "--json")
-    lattice = json.loads(out)["lattice"]
+    lattice = json.loads(out)["results"]["lattice"]
     assert lattice["before"]["space_group"] is None
     assert lattice["after"]["lengths_angstrom"][2] == pytest.approx(
         lattice["before"]["lengths_angstrom"][2]
@@ -176,16 +181,16 @@ def test_unconverged_is_written_and_says_what_to_try(symcalc, crystal):
 
 
 def test_stopped_relaxation_can_be_resumed(symcalc, crystal, monkeypatch):
-    from ase_symcalc.cli.relax_report import ProgressLine
+    from ase_symcalc.cli.progress import Progress
 
-    shown = ProgressLine.step
+    shown = Progress.update
 
-    def stop_at_three(self, step):
-        shown(self, step)
-        if step.step == 3:
+    def stop_at_three(self, text):
+        shown(self, text)
+        if text.startswith("step    3"):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(ProgressLine, "step", stop_at_three)
+    monkeypatch.setattr(Progress, "update", stop_at_three)
     code, out, err = symcalc("relax", crystal, *SMALL, "--no-cell", "--fmax", "0.02")
     assert code == 130
     assert out == ""
@@ -194,7 +199,7 @@ def test_stopped_relaxation_can_be_resumed(symcalc, crystal, monkeypatch):
     assert f"stopped after 3 steps, all of them in silicon-relaxed.traj. To go on: {resume}" in err
     assert len(read("silicon-relaxed.traj", ":")) == 4
 
-    monkeypatch.setattr(ProgressLine, "step", shown)
+    monkeypatch.setattr(Progress, "update", shown)
     code, _, _ = symcalc(*resume.split()[1:])
     assert code == 0
     assert len(read("silicon-relaxed.cif")) == 8
@@ -230,6 +235,7 @@ def refused(symcalc, tmp_path, *arguments):
         ("nothing.cif", "data_x\n", "nothing.cif holds no structure"),
         ("structure.unknown", "no structure\n", "does not know the format of structure.unknown"),
         ("none.xyz", "\n", "none.xyz"),
+        ("words.cif", "some words\n", "as cif (AssertionError); check"),
     ],
 )
 def test_file_that_cannot_be_read(symcalc, tmp_path, name, content, message):
@@ -261,6 +267,10 @@ def test_unknown_potential_lists_the_known(symcalc, crystal, tmp_path):
         (("--plot", "steps.gif"), "expected a picture ending in one of .png, .pdf, .svg"),
         (("--out", "x.traj", "--trajectory", "x.traj"), "two outputs would both go to x.traj"),
         (("--fmax", "-1"), "expected fmax above 0"),
+        (("--fmax", "inf"), "expected fmax above 0 eV/Å and finite, got inf"),
+        (("--report", "page.pdf"), "expected a report ending in .html; got page.pdf"),
+        (("--report", "no/page.html"), "there is no folder no"),
+        (("--plot", "a.pdf", "--report", "a.html"), "must end in .png or .svg: a.pdf"),
         (("--max-steps", "-1"), "expected max_steps of 0 or more"),
         (("--symmetry", "7"), "symmetry"),
     ],
@@ -282,3 +292,16 @@ def test_element_the_potential_does_not_know(symcalc, tmp_path):
 def test_atoms_on_top_of_each_other(symcalc, tmp_path):
     write(tmp_path / "pair.xyz", Atoms("Cu2", [(0, 0, 0), (0, 0, 0.01)]))
     assert "apart" in refused(symcalc, tmp_path, "pair.xyz", *SMALL)
+
+
+def test_elements_that_never_met_are_named_once(symcalc, tmp_path):
+    atoms = bulk("Cu", cubic=True)
+    atoms[0].symbol = "Ni"
+    write(tmp_path / "alloy.cif", atoms)
+    shipped = ("relax", "alloy.cif", "--potential", "metals-preview", "--no-cell")
+    code, out, err = symcalc(*shipped, "--json")
+    assert code == 0
+    sentence = "symcalc relax: warning: No Ni was near Cu where metals-preview was trained"
+    assert err.count("warning") == err.count(sentence) == 1
+    assert any("No Ni was near Cu" in text for text in json.loads(out)["warnings"])
+    assert symcalc(*shipped, "--quiet") == (0, "", "")

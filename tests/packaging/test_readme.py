@@ -64,10 +64,12 @@ def test_symcalc_commands_run(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "examples", "examples")
     own_frames("frames.extxyz")
     Path("config.toml").write_text(CONFIG)
-    assert {words[1] for words in COMMANDS} == {"relax", "evaluate", "potentials", "train"}
+    shown = {"relax", "evaluate", "eos", "elastic", "md", "potentials", "train"}
+    assert {words[1] for words in COMMANDS} == shown
     for words in COMMANDS:
         assert main(words[1:]) == 0, words
     made = {"relax.png", "silicon-relaxed.cif", "copper-relaxed.vasp", "copper-relaxed.traj", "run"}
+    made |= {"eos.html", "copper-relaxed-elastic.json", "copper-relaxed-md.csv"}
     assert made <= {path.name for path in tmp_path.iterdir()}
 
 

@@ -98,7 +98,8 @@ class _Settings:
         if not found:
             raise PotentialFileError(
                 f"{self.tensors.where}: expected the name of one of its heads "
-                f"({', '.join(names)}), got {selection!r}. Choose one after an @."
+                f"({', '.join(names)}), got {'none' if selection is None else repr(selection)}. "
+                f"Choose one after an @: {Path(self.tensors.where).name}@{names[0]}"
             )
         return Head(found[0], len(names)), names
 

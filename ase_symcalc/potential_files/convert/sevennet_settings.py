@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -81,9 +82,11 @@ class SevenNetSettings:
                 f"got {selection!r}"
             )
         if selection is None or selection.lower() not in numbers:
+            names = ", ".join(self.modalities)
             raise PotentialFileError(
-                f"{self.where}: expected one of its modalities ({', '.join(self.modalities)}), "
-                f"got {selection!r}. Choose one after an @."
+                f"{self.where}: expected one of its modalities ({names}), got "
+                f"{'none' if selection is None else repr(selection)}. Choose one after an @: "
+                f"{Path(self.where).name}@{next(iter(self.modalities))}"
             )
         return numbers[selection.lower()]
 

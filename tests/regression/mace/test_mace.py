@@ -12,6 +12,7 @@ import torch
 from ase import Atoms
 from e3nn.o3 import Irreps
 
+from ase_symcalc import evaluate
 from ase_symcalc.errors import PotentialFileError
 from ase_symcalc.graph import Environments
 from ase_symcalc.nn.layout import to_e3nn
@@ -105,7 +106,7 @@ def test_a_head_that_is_not_there_is_refused(file, selection, names):
 def test_several_heads_without_a_default_are_refused():
     content = read_checkpoint(FOLDER / "density.model")
     content.state["heads"] = ["here", "there"]
-    with pytest.raises(PotentialFileError, match=r"heads \(here, there\), got None"):
+    with pytest.raises(PotentialFileError, match=r"heads \(here, there\), got none"):
         mace.convert(content, "density.model", None)
 
 
@@ -210,6 +211,13 @@ def test_models_of_the_size_of_universal_ones_give_the_numbers_of_mace(tmp_path)
     reference = json.loads((tmp_path / "reference.json").read_bytes())
     for key in reference["results"]:
         assert deviations(read(tmp_path, key), reference, key).max() < 1e-10
+        double = load_potential(tmp_path / f"{key}.model")
+        for name, expected in reference["results"][key].items():
+            found = evaluate(Atoms(**reference["structures"][name]), double)[0]  # compiled
+            forces = np.array(expected["forces"])
+            assert found.energy == pytest.approx(expected["energy"], rel=1e-10)
+            atol = 1e-10 * max(abs(forces).max(), 1e-3)
+            np.testing.assert_allclose(found.forces, forces, rtol=0, atol=atol)
         model, _ = convert_file(tmp_path / f"{key}.model")
         energy, forces, stress = deviations(model.float(), reference, key)
         assert energy < 1e-6

@@ -3,18 +3,23 @@
     pip install torch==2.13.0 nequip==0.19.1
     python tests/regression/nequip/recipe.py
 
+With the name of a folder it writes there a network for 94 elements, and numbers for a zoo.
+
 Weights are random. A checkpoint of a training holds more than what is kept here: the state of
 optimisers, callbacks and loops. Numbers are NequIP's in float64.
 """
 
 import json
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bulk, fcc111, molecule
+from ase.data import chemical_symbols
+from ase.spacegroup import crystal
 from nequip.integrations.ase import NequIPCalculator
 from nequip.train import EMALightningModule, NequIPLightningModule
 from nequip.utils.global_state import set_global_state
@@ -57,14 +62,65 @@ def structures() -> dict[str, Atoms]:
     sheared.positions += rng.normal(0, 0.05, (2, 3))
     box = {"cell": [30] * 3, "pbc": True}
     handed = Atoms("ZnOZnO", [(0, 0, 0), (1.9, 0.2, 0), (1.7, 2.0, 0.3), (0.2, 1.8, 1.6)], **box)
+    mirrored = handed.copy()
+    mirrored.positions[:, 2] *= -1
+    slab = bulk("Zn", "fcc", a=3.9, cubic=True)
+    slab.cell[2, 2], slab.pbc = 12.0, (True, True, False)
+    slab.positions += rng.normal(0, 0.05, (4, 3))
     return {
         "sheared binary crystal": sheared,
         "handed molecule": handed,
+        "its mirror image": mirrored,
+        "slab": slab,
         "lone atom": Atoms("O", **box),
     }
 
 
-def save(name: str, changes: dict) -> Path:
+def zoo() -> dict[str, Atoms]:
+    """Metals, oxides, salts, a molecule, a slab, handed crystals; all over the table."""
+    rng = np.random.default_rng(7)
+    cell = [[5.0, 0, 0], [1.4, 6.0, 0], [-0.8, 1.1, 5.5]]
+    places = np.array([[0, 0, 0], [2, 2, 0], [2, 0, 2], [0, 2, 2], [1, 1, 1], [3, 3, 1], [1, 3, 3]])
+    ethanol = molecule("CH3CH2OH", cell=[20] * 3, pbc=True)
+    lengths = [4.456, 4.456, 5.921, 90, 90, 120]
+    handed = crystal("Te", [(0.2636, 0, 1 / 3)], spacegroup=152, cellpar=lengths)
+    structures = {
+        "copper": bulk("Cu", cubic=True),
+        "tungsten": bulk("W"),
+        "magnesia": bulk("MgO", "rocksalt", a=4.21, cubic=True),
+        "salt": bulk("CsCl", "cesiumchloride", a=4.12) * (2, 1, 1),
+        "tellurium": handed,
+        "ethanol": ethanol,
+        "slab": fcc111("Pt", (2, 2, 3), vacuum=8.0),
+        "seven elements": Atoms("LaCrBiUO2H", cell=cell, scaled_positions=places / 4, pbc=True),
+    }
+    for atoms in structures.values():
+        atoms.positions += rng.normal(0, 0.05, atoms.positions.shape)
+    structures["mirrored tellurium"] = mirrored = structures["tellurium"].copy()
+    mirrored.set_cell(mirrored.cell.array * [1, 1, -1], scale_atoms=True)
+    structures["lone atom"] = Atoms("Au", cell=[30] * 3, pbc=True)
+    return structures
+
+
+def universal() -> dict:
+    """Settings of a network for many elements."""
+    names = chemical_symbols[1:95]
+    constants = np.random.default_rng(1).uniform(-9, -1, len(names)).tolist()
+    return {
+        "type_names": names,
+        "r_max": 5.0,
+        "num_layers": 4,
+        "num_features": [32, 16, 8],
+        "type_embed_num_features": 32,
+        "radial_mlp_width": 64,
+        "num_bessels": 8,
+        "avg_num_neighbors": 30.0,
+        "per_type_energy_scales": 1.7,
+        "per_type_energy_shifts": dict(zip(names, constants, strict=True)),
+    }
+
+
+def save(name: str, changes: dict, folder: Path = HERE) -> Path:
     averaged = name == "parity"
     kind = EMALightningModule if averaged else NequIPLightningModule
     info = {
@@ -82,7 +138,7 @@ def save(name: str, changes: dict) -> Path:
         with torch.no_grad():
             for weight in module.ema.ema_weights:
                 weight += 0.2 * torch.randn_like(weight)
-    path = HERE / f"{name}.ckpt"
+    path = folder / f"{name}.ckpt"
     content = {
         "epoch": 0,
         "global_step": 0,
@@ -94,10 +150,10 @@ def save(name: str, changes: dict) -> Path:
     return path
 
 
-def evaluate(path: Path) -> list[dict]:
+def evaluate(path: Path, every: dict[str, Atoms]) -> list[dict]:
     calculator = NequIPCalculator._from_saved_model(path, chemical_species_to_atom_type_map=True)
     numbers = []
-    for atoms in structures().values():
+    for atoms in every.values():
         atoms.calc = calculator
         numbers.append(
             {
@@ -109,9 +165,8 @@ def evaluate(path: Path) -> list[dict]:
     return numbers
 
 
-def main() -> None:
-    set_global_state(allow_tf32=False)
-    rows = [
+def rows(every: dict[str, Atoms]) -> list[dict]:
+    return [
         {
             "name": name,
             "numbers": atoms.numbers.tolist(),
@@ -119,16 +174,32 @@ def main() -> None:
             "cell": atoms.cell.array.tolist(),
             "pbc": atoms.pbc.tolist(),
         }
-        for name, atoms in structures().items()
+        for name, atoms in every.items()
     ]
+
+
+def write_universal(folder: Path) -> None:
+    path = save("universal", universal(), folder)
+    content = {"structures": rows(zoo()), "numbers": {"universal": evaluate(path, zoo())}}
+    (folder / "reference.json").write_text(json.dumps(content))
+
+
+def main() -> None:
+    every = structures()
     content = {
         "command": "python tests/regression/nequip/recipe.py",
         "versions": {name: version(name) for name in ("torch", "nequip")},
-        "structures": rows,
-        "numbers": {name: evaluate(save(name, changes)) for name, changes in VARIANTS.items()},
+        "structures": rows(every),
+        "numbers": {
+            name: evaluate(save(name, changes), every) for name, changes in VARIANTS.items()
+        },
     }
     (HERE / "reference.json").write_text(json.dumps(content) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    set_global_state(allow_tf32=False)
+    if len(sys.argv) > 1:
+        write_universal(Path(sys.argv[1]))
+    else:
+        main()

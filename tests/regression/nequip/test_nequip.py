@@ -1,6 +1,8 @@
 """Checkpoints that NequIP wrote, read without it, against what it says itself."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 from ase import Atoms
 
+from ase_symcalc import evaluate, load_potential
 from ase_symcalc.errors import PotentialFileError
 from ase_symcalc.potential_files.convert import convert_file, nequip
 from ase_symcalc.potential_files.convert.unpickle import read_checkpoint
@@ -21,6 +24,9 @@ STRUCTURES = [
     for row in REFERENCE["structures"]
 ]
 
+INTERPRETER = os.environ.get("NEQUIP_PYTHON")
+"""A Python that has nequip."""
+
 
 @pytest.fixture(params=REFERENCE["numbers"])
 def name(request):
@@ -32,10 +38,10 @@ def convert(content):
     return model.requires_grad_(False)
 
 
-def largest_deviations(model, expected):
+def largest_deviations(model, expected, structures=STRUCTURES):
     dtype = next(model.parameters()).dtype
     rows = []
-    for atoms, numbers in zip(STRUCTURES, expected, strict=True):
+    for atoms, numbers in zip(structures, expected, strict=True):
         found = predict(model, build_graph(atoms, model.cutoff, dtype=dtype))
         rows.append(
             (
@@ -129,3 +135,32 @@ def test_a_tensor_of_something_unknown_is_refused(content):
 
 def test_there_is_nothing_to_select(content):
     refuse(content, "expected no @ and name", selection="PBE")
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(
+    not INTERPRETER, reason="needs NEQUIP_PYTHON to name a Python that has nequip 0.19.1"
+)
+def test_a_network_for_many_elements_gives_the_numbers_of_nequip(tmp_path):
+    recipe = [INTERPRETER, "-W", "ignore", FOLDER / "recipe.py", tmp_path]
+    subprocess.run(recipe, check=True, capture_output=True)
+    reference = json.loads((tmp_path / "reference.json").read_bytes())
+    structures = [
+        Atoms(row["numbers"], row["positions"], cell=row["cell"], pbc=row["pbc"])
+        for row in reference["structures"]
+    ]
+    expected = reference["numbers"]["universal"]
+    double = load_potential(tmp_path / "universal.ckpt")
+    assert largest_deviations(double.model, expected, structures).max() < 1e-10
+    for atoms, numbers in zip(structures, expected, strict=True):
+        found = evaluate(atoms, double)[0]  # by compiled kernels
+        forces = np.array(numbers["forces"])
+        energies = np.ravel(numbers["energies"])
+        np.testing.assert_allclose(found.atomic_energies, energies, rtol=1e-10)
+        atol = 1e-10 * max(abs(forces).max(), 1e-3)
+        np.testing.assert_allclose(found.forces, forces, rtol=0, atol=atol)
+    single = load_potential(tmp_path / "universal.ckpt", dtype="float32").model
+    energy, forces, stress = largest_deviations(single, expected, structures)
+    assert energy < 5e-6  # of one atom; of the mean it is 1e-6
+    assert forces < 1e-4
+    assert stress < 1e-5

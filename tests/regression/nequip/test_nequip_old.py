@@ -18,10 +18,13 @@ from ase_symcalc.structures import build_graph
 
 FOLDER = Path(__file__).parent
 REFERENCE = json.loads((FOLDER / "reference_old.json").read_bytes())
-STRUCTURES = [
-    Atoms(row["numbers"], row["positions"], cell=row["cell"], pbc=row["pbc"])
+ROWS = [
+    row
     for row in json.loads((FOLDER / "reference.json").read_bytes())["structures"]
     if row["name"] != "lone atom"
+]
+STRUCTURES = [
+    Atoms(row["numbers"], row["positions"], cell=row["cell"], pbc=row["pbc"]) for row in ROWS
 ]
 
 
@@ -162,3 +165,15 @@ called: !!python/object/apply:os.system ["true"]
 def test_what_is_no_table_of_settings_is_refused(text):
     with pytest.raises(ValueError, match="settings with the line"):
         read_settings(text)
+
+
+@pytest.mark.parametrize(
+    ("file", "same"), [("deployed.pth", True), ("training/best_model.pth", False)]
+)
+def test_mirror_images_differ_where_nequip_says_so(file, same):
+    names = [row["name"] for row in ROWS]
+    energies = [
+        np.sum(REFERENCE["numbers"][file][names.index(name)]["energies"])
+        for name in ("handed molecule", "its mirror image")
+    ]
+    assert (energies[0] == pytest.approx(energies[1], abs=1e-12)) == same

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from ase_symcalc.nn.spline import SplineInterpolation
-from ase_symcalc.nn.tabulated import TabulatedFunctions
+from ase_symcalc.nn.radial import cubic_splines
+from ase_symcalc.nn.spline import SplineInterpolation, b_splines
+from ase_symcalc.nn.tabulated import TabulatedFunctions, fine_spline
 
 CUTOFF = 5.0
 
@@ -42,6 +43,30 @@ def test_the_error_falls_with_the_fourth_power_of_the_spacing(function, breaks):
         errors.append(float((found - function(lengths)).abs().max()))
     assert errors[1] < errors[0] / 12
     assert errors[1] < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("function", "breaks"), [(waves, (0.0, CUTOFF)), (kinked, (0.0, 3.2, CUTOFF))]
+)
+def test_fine_splines_come_close_to_rounding(function, breaks):
+    lengths = torch.linspace(0.0, CUTOFF, 999, dtype=torch.float64)
+    errors = []
+    for n in (40, 80, 300):
+        spline = fine_spline(breaks, n)
+        found = evaluate(spline, spline.coefficients(function(spline.points)), lengths)
+        errors.append(float((found - function(lengths)).abs().max()))
+    if function is waves:
+        assert errors[1] < errors[0] / 200  # the eighth power
+    assert errors[2] < 5e-12
+
+
+def test_the_splines_of_any_degree_are_a_partition_of_one():
+    u = torch.linspace(0, 1, 11, dtype=torch.float64)
+    for degree in (1, 3, 5, 7):
+        basis = b_splines(u, degree)
+        assert basis.shape == (11, degree + 1)
+        torch.testing.assert_close(basis.sum(1), torch.ones_like(u), rtol=0, atol=1e-15)
+    torch.testing.assert_close(b_splines(u, 3), cubic_splines(u), rtol=0, atol=1e-15)
 
 
 def test_without_a_break_a_kink_costs_orders_of_magnitude():
@@ -111,3 +136,14 @@ def test_weights_that_are_trained_get_gradients_through_the_table(tabulated):
 def test_no_intervals_means_no_splines():
     tabulated = TabulatedFunctions(Exponential(), (0.0, CUTOFF), 0)
     assert tabulated(torch.tensor([1.0])).basis.shape[1] == 1
+
+
+def test_float64_may_have_splines_where_nothing_exact_is_at_hand():
+    tabulated = TabulatedFunctions(Exponential(), (0.0, CUTOFF), 100, 300).requires_grad_(False)
+    lengths = torch.linspace(0.5, 4.9, 20, dtype=torch.float64)
+    exact = tabulated.double()(lengths)
+    assert exact.basis.shape[1] == 1
+    assert tabulated.spline_for(torch.float64) is tabulated.fine
+    assert tabulated.spline_for(torch.float32) is tabulated.spline
+    tabulated.exact = ()
+    torch.testing.assert_close(summed(tabulated(lengths)), summed(exact), rtol=1e-13, atol=0)

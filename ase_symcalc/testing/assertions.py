@@ -6,6 +6,7 @@ raises AssertionError with the numbers that differ.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,8 +16,10 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 
 from ase_symcalc.calculator import SymCalc
 from ase_symcalc.evaluation import PotentialLike, evaluate
+from ase_symcalc.symmetry import find_operations
 
 FAR = 1000.0  # Å, more than any interaction reaches
+EXACT = 1e-7  # Å, within which symmetry is not told from exact
 
 
 def assert_forces_are_gradients(
@@ -141,34 +144,112 @@ def assert_batching_agrees(
 
 
 def assert_hessian_symmetric(
-    calc: SymCalc, atoms: Atoms, *, step: float = 1e-6, tolerance: float = 1e-6
+    calc: BaseCalculator,
+    atoms: Atoms,
+    *,
+    steps: Sequence[float] = (1e-3, 1e-4, 1e-5, 1e-6),
+    tolerance: float = 1e-6,
 ) -> None:
-    """Check that a Hessian is symmetric, blind to translations, and the forces' derivative.
+    """Check that the derivative of the forces is symmetric, and blind to translations.
+
+    It is taken by central differences of several steps, and the best must do: from long to
+    short, what they are off falls with the square of the step, then rounding makes it grow
+    again. For forces that are no gradient it stays where it is. A Hessian that the calculator
+    itself gives must be that derivative, and exactly symmetric.
 
     Parameters
     ----------
-    calc : SymCalc
+    calc : ASE calculator
     atoms : Atoms
-    step : float, Å
-        Of the central differences of the forces.
+        Costs six evaluations of the forces per atom and step, of those needed.
+    steps : sequence of float, Å
     tolerance : float
-        Of those, relative to the largest component or 0.01 eV/Å²; the symmetry and the sum
-        over atoms must be right to a ten-thousandth of it.
+        Relative to the largest component, or to 0.01 eV/Å². The symmetry and the sum over atoms
+        of the calculator's own must be right to a ten-thousandth of it.
     """
-    hessian = calc.get_hessian(atoms)
-    scale = max(0.01, np.abs(hessian).max())
-    rounding = 1e-4 * tolerance * scale
-    _assert_close("hessian", hessian, hessian.transpose(2, 3, 0, 1), rounding)
-    _assert_close("sum of the hessian", hessian.sum(axis=0), 0.0, rounding * len(atoms))
-    moved, numerical = _free_copy(calc, atoms), np.empty_like(hessian)
+    own = calc.get_hessian(atoms) if hasattr(calc, "get_hessian") else None
+    off = {}
+    for step in steps:
+        numerical = _numerical_hessian(calc, atoms, step)
+        scale = max(0.01, np.abs(numerical).max())
+        parts = [
+            numerical - numerical.transpose(2, 3, 0, 1),
+            numerical.sum(axis=2),
+            *([] if own is None else [numerical - own]),
+        ]
+        off[step] = max(float(np.abs(part).max()) for part in parts) / scale
+        if off[step] <= tolerance:
+            break
+    else:
+        told = ", ".join(f"{value:.1e} with {step:g} Å" for step, value in off.items())
+        raise AssertionError(
+            f"hessian: expected differences of the forces to be symmetric, blind to translations "
+            f"and the calculator's own Hessian within {tolerance:.1e}, relatively; got {told}"
+        )
+    if own is not None:
+        rounding = 1e-4 * tolerance * scale
+        _assert_close("hessian", own, own.transpose(2, 3, 0, 1), rounding)
+        _assert_close("sum of the hessian", own.sum(axis=0), 0.0, rounding * len(atoms))
+
+
+def assert_symmetry_exact(
+    calc: BaseCalculator, atoms: Atoms, *, mirror: bool = True, tolerance: float = 1e-8
+) -> None:
+    """Check that every operation of the structure's space group leaves the results as they are.
+
+    Forces on images of each other must be images, and the stress its own. Whatever a `SymCalc`
+    saves by the symmetry must leave what it gives without.
+
+    Parameters
+    ----------
+    calc : ASE calculator
+    atoms : Atoms
+        The operations are those that hold within 1e-7 Å.
+    mirror : bool
+        As for `assert_invariant`.
+    tolerance : float
+        eV/atom, eV/Å and eV/Å³.
+    """
+    own = _free_copy(calc, atoms)
+    energy, forces, stress = own.get_potential_energy(), own.get_forces(), _stress(own, voigt=False)
+    found = find_operations(
+        atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, EXACT, proper=not mirror
+    )
+    if found is not None:
+        firsts, order = np.unique(found.primitive, return_inverse=True)
+        _assert_close("forces a translation apart", forces, forces[firsts][order], tolerance)
+        for rotation, images in zip(found.rotations, found.images, strict=True):
+            turned = forces[firsts] @ rotation.T
+            _assert_close("forces of images", forces[images], turned, tolerance)
+            if stress is not None:
+                _assert_close("stress", stress, rotation @ stress @ rotation.T, tolerance)
+    if isinstance(calc, SymCalc):
+        full = _free_copy(_without_symmetry(calc), atoms)
+        excess = (energy - full.get_potential_energy()) / len(atoms)
+        _assert_close("energy, without use of symmetry", excess, 0.0, tolerance)
+        _assert_close("forces, without use of symmetry", forces, full.get_forces(), tolerance)
+        if stress is not None:
+            whole = full.get_stress(voigt=False)
+            _assert_close("stress, without use of symmetry", stress, whole, tolerance)
+
+
+def _without_symmetry(calc: SymCalc) -> SymCalc:
+    twin = copy.deepcopy(calc)
+    twin.set(symmetry="off")
+    return twin
+
+
+def _numerical_hessian(calc: BaseCalculator, atoms: Atoms, step: float) -> np.ndarray:
+    moved = _free_copy(calc, atoms)
+    hessian = np.empty((len(atoms), 3, len(atoms), 3))
     for atom, axis in np.ndindex(len(atoms), 3):
         sides = []
         for displacement in (-step, step):
             moved.positions = atoms.positions
             moved.positions[atom, axis] += displacement
             sides.append(moved.get_forces())
-        numerical[:, :, atom, axis] = (sides[0] - sides[1]) / (2 * step)
-    _assert_close("hessian", hessian, numerical, tolerance * scale)
+        hessian[:, :, atom, axis] = (sides[0] - sides[1]) / (2 * step)
+    return hessian
 
 
 def _free_copy(calc: BaseCalculator, atoms: Atoms) -> Atoms:

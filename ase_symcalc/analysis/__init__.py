@@ -1,0 +1,34 @@
+"""What surrounds atoms, as numbers and pictures: descriptors, likeness, environments, graphs."""
+
+from ase_symcalc.analysis.density import project as project
+from ase_symcalc.analysis.descriptors import Bispectrum as Bispectrum
+from ase_symcalc.analysis.descriptors import DensityCoefficients as DensityCoefficients
+from ase_symcalc.analysis.descriptors import Descriptor as Descriptor
+from ase_symcalc.analysis.descriptors import NetworkFeatures as NetworkFeatures
+from ase_symcalc.analysis.descriptors import PowerSpectrum as PowerSpectrum
+from ase_symcalc.analysis.environments import Environments as Environments
+from ase_symcalc.analysis.environments import find_environments as find_environments
+from ase_symcalc.analysis.environments import group_rows as group_rows
+from ase_symcalc.analysis.graph_files import WeightedGraph as WeightedGraph
+from ase_symcalc.analysis.graph_files import load_graph as load_graph
+from ase_symcalc.analysis.graph_files import save_graph as save_graph
+from ase_symcalc.analysis.material import material_embedding as material_embedding
+from ase_symcalc.analysis.radial import GaussianBasis as GaussianBasis
+from ase_symcalc.analysis.references import LABELS as LABELS
+from ase_symcalc.analysis.references import label_atoms as label_atoms
+from ase_symcalc.analysis.similarity import deduplicate as deduplicate
+from ase_symcalc.analysis.similarity import environment_distance as environment_distance
+from ase_symcalc.analysis.similarity import environment_kernel as environment_kernel
+from ase_symcalc.analysis.similarity import structure_distance as structure_distance
+from ase_symcalc.analysis.similarity import structure_kernel as structure_kernel
+from ase_symcalc.analysis.species import SpeciesEncoding as SpeciesEncoding
+from ase_symcalc.analysis.spectra import bispectrum as bispectrum
+from ase_symcalc.analysis.spectra import power_spectrum as power_spectrum
+from ase_symcalc.analysis.sphere import sphere_signal as sphere_signal
+from ase_symcalc.analysis.voronoi import VoronoiCells as VoronoiCells
+from ase_symcalc.analysis.voronoi import unbounded_atoms as unbounded_atoms
+from ase_symcalc.analysis.voronoi import voronoi_cells as voronoi_cells
+from ase_symcalc.analysis.weights import adjacency as adjacency
+from ase_symcalc.analysis.weights import laplacian as laplacian
+from ase_symcalc.analysis.weights import weights_cutoff as weights_cutoff
+from ase_symcalc.analysis.weights import weights_voronoi as weights_voronoi
