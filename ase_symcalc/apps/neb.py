@@ -88,7 +88,7 @@ def neb(
         An ASE trajectory that holds the latest path, replaced as a whole after every step;
         given as ``images`` it goes on from there.
     on_step : callable, optional
-        Receives a `NebStep` after every step.
+        Receives a `NebStep` after every step, and after every displacement of the saddle.
 
     Returns
     -------

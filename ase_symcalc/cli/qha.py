@@ -58,7 +58,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compute thermal expansion; 0 when done, 130 when stopped by Ctrl-C."""
-    from ase_symcalc.apps.qha import VOLUMES, qha
+    from ase_symcalc.apps.qha import VOLUMES
     from ase_symcalc.apps.qha_plot import plot_qha
     from ase_symcalc.cli.progress import Progress
     from ase_symcalc.cli.publish import publish
@@ -71,23 +71,9 @@ def run(args: argparse.Namespace) -> int:
     with Progress(quiet=args.quiet) as progress:
         progress.say(*which_was_taken(args.file, n_images))
         forces = ForceKeeper(args, progress)
-
-        def show(step: VolumeStep) -> None:
-            forces.step(step.forces, f"volume {step.volume + 1} of {step.n_volumes}, ")
-
         try:
             ready = prepared(args, atoms, progress)
-            result = qha(
-                ready,
-                volumes=args.volumes,
-                pressure=args.pressure,
-                supercell=args.supercell,
-                min_length=args.min_length,
-                displacement=args.displacement,
-                max_temperature=args.max_temperature,
-                known=forces.known,
-                on_step=show,
-            )
+            result = _compute(args, ready, forces)
         except KeyboardInterrupt:
             return forces.stopped()
     record = _record(args, atoms, ready, result)
@@ -103,6 +89,25 @@ def run(args: argparse.Namespace) -> int:
         draw=lambda: plot_qha(result, args.plot, title=title),
     )
     return 0
+
+
+def _compute(args: argparse.Namespace, ready: Atoms, forces: ForceKeeper) -> QuasiHarmonicResult:
+    from ase_symcalc.apps.qha import qha
+
+    def show(step: VolumeStep) -> None:
+        forces.step(step.forces, f"volume {step.volume + 1} of {step.n_volumes}, ")
+
+    return qha(
+        ready,
+        volumes=args.volumes,
+        pressure=args.pressure,
+        supercell=args.supercell,
+        min_length=args.min_length,
+        displacement=args.displacement,
+        max_temperature=args.max_temperature,
+        known=forces.known,
+        on_step=show,
+    )
 
 
 def _record(

@@ -22,6 +22,10 @@ from ase_symcalc.cli.stopping import INTERRUPTED
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from ase_symcalc.apps.relax import RelaxResult
+    from ase_symcalc.cli.progress import Progress
+    from ase_symcalc.symmetry.idealise import Idealised
+
 UNCONVERGED = 1
 
 DEFAULTS = {
@@ -79,18 +83,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Relax; 0 when converged, 1 when not, 130 when stopped by Ctrl-C."""
-    from ase.io import write
-
-    from ase_symcalc.apps.relax import RelaxStep, relax
     from ase_symcalc.cli.progress import Progress
-    from ase_symcalc.cli.relax_report import (
-        in_words,
-        print_json,
-        print_summary,
-        record_of,
-        step_in_words,
-        write_pictures,
-    )
+    from ase_symcalc.cli.relax_report import in_words
     from ase_symcalc.cli.structure_files import last_image, which_was_taken
     from ase_symcalc.symmetry.idealise import idealise
 
@@ -99,30 +93,55 @@ def run(args: argparse.Namespace) -> int:
     ideal = None if args.symprec is None else idealise(atoms, args.symprec)
     atoms = ideal.atoms if ideal else atoms
     atoms.calc = calculator(args)
-    steps = 0
     with Progress(quiet=args.quiet) as progress:
         progress.say(*which_was_taken(args.file, n_images))
         if ideal:
             progress.say(f"idealised within {args.symprec:g} Å: {in_words(ideal)}")
+        result = _downhill(args, atoms, progress)
+    if result is None:
+        return INTERRUPTED
+    _tell(args, atoms, result, ideal)
+    if not result.converged:
+        print(f"symcalc relax: {_what_to_try(args, result)}", file=sys.stderr)
+        return UNCONVERGED
+    return 0
 
-        def show(step: RelaxStep) -> None:
-            nonlocal steps
-            steps += 1
-            progress.update(step_in_words(step))
 
-        try:
-            result = relax(
-                atoms,
-                fmax=args.fmax,
-                cell=args.cell,
-                max_steps=args.max_steps,
-                optimizer=args.optimizer,
-                trajectory=args.trajectory,
-                on_step=show,
-            )
-        except KeyboardInterrupt:
-            progress.say(_how_to_resume(args, steps))
-            return INTERRUPTED
+def _downhill(args: argparse.Namespace, atoms: Atoms, progress: Progress) -> RelaxResult | None:
+    """Relax; None when stopped by Ctrl-C."""
+    from ase_symcalc.apps.relax import RelaxStep, relax
+    from ase_symcalc.cli.relax_report import step_in_words
+
+    steps = 0
+
+    def show(step: RelaxStep) -> None:
+        nonlocal steps
+        steps += 1
+        progress.update(step_in_words(step))
+
+    try:
+        return relax(
+            atoms,
+            fmax=args.fmax,
+            cell=args.cell,
+            max_steps=args.max_steps,
+            optimizer=args.optimizer,
+            trajectory=args.trajectory,
+            on_step=show,
+        )
+    except KeyboardInterrupt:
+        progress.say(_how_to_resume(args, steps))
+        return None
+
+
+def _tell(
+    args: argparse.Namespace, atoms: Atoms, result: RelaxResult, ideal: Idealised | None
+) -> None:
+    """Write and print what came of it."""
+    from ase.io import write
+
+    from ase_symcalc.cli.relax_report import print_json, print_summary, record_of, write_pictures
+
     write(args.out, result.atoms)
     record = record_of(args, atoms, result, ideal)
     write_pictures(args, result, record)
@@ -130,10 +149,6 @@ def run(args: argparse.Namespace) -> int:
         print_json(record)
     elif not args.quiet:
         print_summary(args, result, record)
-    if not result.converged:
-        print(f"symcalc relax: {_what_to_try(args, result)}", file=sys.stderr)
-        return UNCONVERGED
-    return 0
 
 
 def _settle_outputs(args: argparse.Namespace, atoms: Atoms) -> None:

@@ -76,10 +76,8 @@ class Partial(dict[str, Any]):
 
     def __setitem__(self, name: str, part: Any) -> None:
         """Write it with all others."""
-        from ase_symcalc.apps.record import write_json
-
         super().__setitem__(name, part)
-        write_json(self.path, {**self.own, "complete": False, "parts": self})
+        self._write()
 
     def __enter__(self) -> Partial:
         return self
@@ -92,7 +90,7 @@ class Partial(dict[str, Any]):
     ) -> None:
         from ase_symcalc.errors import SymCalcError
 
-        if isinstance(error, SymCalcError):  # it would come again
+        if self and isinstance(error, SymCalcError):  # it would come again
             self.discard()
 
     def discard(self) -> None:
@@ -107,12 +105,18 @@ class Partial(dict[str, Any]):
                 f"`{self.args.command_line}` starts anew"
             )
             return INTERRUPTED
+        self._write()  # Ctrl-C may have come before the last part was
         parts = f"{len(self)} parts are" if len(self) > 1 else "one part is"
         progress.say(
             f"stopped; {parts} done (the last: {list(self)[-1]}) and in {self.path}. To go on: "
             f"{with_resume(self.args)}"
         )
         return INTERRUPTED
+
+    def _write(self) -> None:
+        from ase_symcalc.apps.record import write_json
+
+        write_json(self.path, {**self.own, "complete": False, "parts": self})
 
     def _read(self) -> dict[str, Any]:
         from ase_symcalc.errors import InputError

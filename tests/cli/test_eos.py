@@ -133,6 +133,21 @@ def test_a_damaged_partial_file_is_refused(symcalc, copper, text):
     assert "is not what a stopped run leaves" in err
 
 
+def test_a_command_that_is_refused_leaves_what_another_run_did(symcalc, copper, ctrl_c):
+    ctrl_c(Progress, "bar", 1)
+    symcalc("eos", copper, *QUICK)
+    assert symcalc("eos", copper, *QUICK, "--range", "0.9")[0] == 2
+    assert Path("copper-eos.partial.json").exists()
+
+
+def test_a_refused_run_leaves_nothing(symcalc, copper, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys.modules["ase_symcalc.apps.eos"], "_centre_outside", lambda *_: 40.0)
+    code, _, err = symcalc("eos", copper, *QUICK)
+    assert code == 2
+    assert "no minimum of the energy was found" in err
+    assert list(tmp_path.iterdir()) == [copper]
+
+
 def test_another_structure_is_not_gone_on_with(symcalc, copper, ctrl_c):
     ctrl_c(Progress, "bar", 1)
     symcalc("eos", copper, *QUICK)

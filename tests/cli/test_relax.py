@@ -302,6 +302,6 @@ def test_elements_that_never_met_are_named_once(symcalc, tmp_path):
     code, out, err = symcalc(*shipped, "--json")
     assert code == 0
     sentence = "symcalc relax: warning: No Ni was near Cu where metals-preview was trained"
-    assert err.count("warning") == err.count(sentence) == 1
+    assert err.count(sentence) == 1
     assert any("No Ni was near Cu" in text for text in json.loads(out)["warnings"])
     assert symcalc(*shipped, "--quiet") == (0, "", "")
