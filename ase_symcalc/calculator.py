@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from html import escape
 from typing import Any
 
@@ -126,7 +127,7 @@ class SymCalc(Analysis, Calculator):
         symmetry: str | float = "auto",
         skin: float = 1.0,
     ) -> None:
-        self._lock = threading.RLock()
+        self._locks: dict[int, AbstractContextManager[object]] = {}
         self.evaluation: Evaluation | None = None
         self._committee = Committee((), ())
         self.unseen_pairs: tuple[str, ...] = ()
@@ -214,8 +215,7 @@ class SymCalc(Analysis, Calculator):
             results = self._committee.evaluate(arrays, pairs, derivatives, hop, symmetry)
             mean = mean_result(results)
             self._memory.learn(mean.atomic_energies)
-            self.atoms = atoms.copy()
-            self.results = ase_results(mean)
+            self.atoms, self.results = atoms.copy(), ase_results(mean)
             self.evaluation = Evaluation(
                 n_atoms=len(atoms),
                 n_orbits=symmetry.n_orbits if symmetry else len(atoms),
@@ -293,6 +293,11 @@ class SymCalc(Analysis, Calculator):
             twin.parameters["potential"] = self.parameters["potential"]
             twin.atoms, twin.results = copy.deepcopy((self.atoms, self.results), memo)
             return twin
+
+    @property
+    def _lock(self) -> AbstractContextManager[object]:
+        """A lock for each process: a fork leaves the thread behind that would open the old one."""
+        return self._locks.setdefault(os.getpid(), threading.RLock())
 
     def _given(self, atoms: Atoms | None) -> Atoms:
         atoms = self.atoms if atoms is None else atoms

@@ -10,12 +10,11 @@ from ase.data import atomic_numbers
 from jaxtyping import Float
 from torch import Tensor
 
+from ase_symcalc.analysis.memory import check_memory
 from ase_symcalc.analysis.radial import GaussianBasis
 from ase_symcalc.errors import InputError, UnsupportedElementError
 from ase_symcalc.graph import AtomicGraph, edge_vectors
 from ase_symcalc.nn.angular import edge_harmonics
-
-MOST_MEMORY = 4e9  # bytes
 
 CHUNK = 65536
 """Edges whose products are held at a time."""
@@ -76,26 +75,6 @@ def project(
             terms = basis(r, l)[:, :, None] * harmonics[:, None, l * l : (l + 1) ** 2]
             sums[l] = sums[l].index_add(0, rows[part], terms)
     return [each.reshape(graph.n_atoms, -1, each.shape[2]) for each in sums]
-
-
-def check_memory(needed: int | float, what: str) -> None:
-    """Refuse what would not fit, before it is allocated.
-
-    Parameters
-    ----------
-    needed : float, bytes
-    what : str
-        The settings that need it.
-
-    Raises
-    ------
-    InputError
-    """
-    if needed > MOST_MEMORY:
-        raise InputError(
-            f"{what} needs {needed / 1e9:.3g} GB of memory, more than the {MOST_MEMORY / 1e9:g} GB "
-            "allowed; use a lower lmax, fewer radial functions, or fewer atoms at a time"
-        )
 
 
 def _element_index(graph: AtomicGraph, elements: Sequence[str]) -> Tensor:

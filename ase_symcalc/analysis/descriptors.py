@@ -14,7 +14,8 @@ from e3nn.o3 import Irreps
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ase_symcalc.analysis.density import check_memory, project
+from ase_symcalc.analysis.density import project
+from ase_symcalc.analysis.memory import check_memory
 from ase_symcalc.analysis.radial import GaussianBasis
 from ase_symcalc.analysis.spectra import bispectrum, bispectrum_size, power_spectrum
 from ase_symcalc.calculator import SymCalc

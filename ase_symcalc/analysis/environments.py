@@ -10,8 +10,8 @@ import numpy as np
 from ase import Atoms
 from jaxtyping import Float64, Int64
 
-from ase_symcalc.analysis.density import check_memory
 from ase_symcalc.analysis.descriptors import Descriptor
+from ase_symcalc.analysis.memory import check_memory
 from ase_symcalc.analysis.references import label_atoms
 from ase_symcalc.analysis.similarity import environment_distance
 from ase_symcalc.errors import InputError, SymCalcError

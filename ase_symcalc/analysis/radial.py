@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from ase_symcalc.analysis.memory import check_memory
 from ase_symcalc.errors import InputError
 
 DECAYED = 1e-3
@@ -56,7 +57,8 @@ class GaussianBasis:
     Raises
     ------
     InputError
-        If a number has no meaning, or the functions are too alike to be told apart.
+        If a number has no meaning, the functions are too alike to be told apart, or the
+        coefficients of one atom need more than 4 GB.
     """
 
     cutoff: float = 5.0
@@ -72,6 +74,8 @@ class GaussianBasis:
                 "expected at least one radial function, a degree of 0 or more and a width above "
                 f"0 Å; got n_max={self.n_max}, lmax={self.lmax}, sigma={self.sigma} Å"
             )
+        # before work that grows with lmax: what one neighbour of one element gives
+        check_memory(8 * self.n_max * (self.lmax + 1) ** 2, f"lmax={self.lmax}")
         _ = self.coefficients
 
     def __call__(self, lengths: Float[Tensor, "n_edges"], l: int) -> Float[Tensor, "n_edges n_max"]:

@@ -126,6 +126,7 @@ def structure_kernel(
 
     With "average" it is the product of mean environments over their lengths; with "match"
     the mean kernel of environments that are paired, 1 - d²/2 with d of `structure_distance`.
+    Where no atom has neighbours the mean is zero and so is "average".
 
     Raises
     ------
@@ -136,7 +137,8 @@ def structure_kernel(
     numbers = _numbers(first), _numbers(second)
     if method == "average":
         x, y = (_means(r, z, numbers) for r, z in zip(rows, numbers, strict=True))
-        return float(x.ravel() @ y.ravel() / (np.linalg.norm(x) * np.linalg.norm(y)))
+        lengths = np.linalg.norm(x) * np.linalg.norm(y)
+        return float(x.ravel() @ y.ravel() / lengths) if lengths else 0.0
     return 1 - rows_distance(rows, numbers, method) ** 2 / 2
 
 

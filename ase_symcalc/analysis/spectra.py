@@ -11,7 +11,7 @@ from e3nn.o3 import wigner_3j
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ase_symcalc.analysis.density import check_memory
+from ase_symcalc.analysis.memory import check_memory
 
 
 def power_spectrum(

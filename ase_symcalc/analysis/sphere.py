@@ -9,7 +9,7 @@ import torch
 from ase import Atoms
 from jaxtyping import Float64
 
-from ase_symcalc.analysis.density import check_memory
+from ase_symcalc.analysis.memory import check_memory
 from ase_symcalc.errors import InputError
 from ase_symcalc.nn.angular import edge_harmonics
 from ase_symcalc.structures import neighbour_pairs

@@ -68,6 +68,11 @@ def voronoi_cells(
     limit of four of them would depend on which are chosen, and four in one plane have none.
     Faces of no area, which such a vertex hides, are left out.
 
+    Derivatives are exact where four atoms surround each vertex, as in anything shaken or in
+    bcc. At a vertex of more atoms they are those of the least-squares point: finite, but not
+    those of volumes and areas, which differ by as much as they are for single cells of
+    perfect fcc and diamond.
+
     Solid angles are sums over triangles: van Oosterom and Strackee, IEEE Trans. Biomed. Eng. 30,
     125 (1983).
     """

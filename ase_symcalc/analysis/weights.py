@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -9,7 +11,6 @@ from torch import Tensor
 from ase_symcalc.analysis.voronoi import VoronoiCells
 from ase_symcalc.errors import InputError
 from ase_symcalc.graph import AtomicGraph, edge_vectors
-from ase_symcalc.nn.radial import polynomial_cutoff
 
 DECAYS = ("inverse-square", "exponential", "polynomial")
 
@@ -58,7 +59,7 @@ def weights_cutoff(
     elif decay == "exponential":
         weights = torch.exp(-r / length)
     else:
-        weights = polynomial_cutoff(r, graph.cutoff, SMOOTHNESS)
+        weights = _envelope(r / graph.cutoff)
     return normalised(weights, graph.edge_index, graph.n_atoms) if normalise else weights
 
 
@@ -107,10 +108,17 @@ def normalised(
     """Weights w_ij / (d_i d_j)^½, where the degree d_i is the sum of an atom's weights.
 
     They stay symmetric, and the largest eigenvalue of their matrix is 1: Chung, Spectral Graph
-    Theory (1997), chapter 1.
+    Theory (1997), chapter 1. An atom all of whose weights are 0 keeps them.
     """
     degrees = weights.new_zeros(n_atoms).index_add(0, edge_index[0], weights)
+    degrees = torch.where(degrees > 0, degrees, torch.ones_like(degrees))
     return weights / (degrees[edge_index[0]] * degrees[edge_index[1]]).sqrt()
+
+
+def _envelope(x: Tensor) -> Tensor:
+    """Take the triple root out of the polynomial: rounding leaves no negative weights."""
+    rest = sum(math.comb(k + 2, 2) * x**k for k in range(SMOOTHNESS))
+    return (1 - x).clamp(min=0) ** 3 * rest
 
 
 def adjacency(

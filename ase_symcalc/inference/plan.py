@@ -17,7 +17,7 @@ from jaxtyping import Float64
 
 from ase_symcalc.inference.memory import pile
 from ase_symcalc.inference.surroundings import Surroundings
-from ase_symcalc.nn.kernels.sequence import address, address_of, sequence_kernel
+from ase_symcalc.nn.kernels.sequence import MOST_ARGUMENTS, address, address_of, sequence_kernel
 from ase_symcalc.nn.kernels.threads import run_tasks
 
 _ALIGNMENT = 64
@@ -119,6 +119,8 @@ class Plan:
     ) -> None:
         """Add a call, made after all those before it, or after those before it in its task."""
         numbers = (first, last, *arguments)
+        if len(numbers) > MOST_ARGUMENTS:
+            raise ValueError(f"a call takes {len(numbers)} numbers, more than {MOST_ARGUMENTS}")
         self._starts.append(len(self._code))
         self._code += (self._address(kernel), len(numbers))
         for number in numbers:

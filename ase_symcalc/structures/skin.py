@@ -82,15 +82,16 @@ class SkinList:
             wide = neighbour_pairs(
                 arrays.positions, arrays.cell, arrays.pbc, self.cutoff + self.skin
             )
+            self._origin = None  # until all belongs together, wherever Ctrl-C or a fork comes
+            self._wide = wide
+            self._inverse = np.zeros((3, 3))
+            self._inverse[:, arrays.pbc] = np.linalg.pinv(arrays.cell[arrays.pbc])
             self._origin = StructureArrays(
                 arrays.positions.copy(),
                 arrays.cell.copy(),
                 arrays.pbc.copy(),
                 arrays.atomic_numbers.copy(),
             )
-            self._wide = wide
-            self._inverse = np.zeros((3, 3))
-            self._inverse[:, arrays.pbc] = np.linalg.pinv(arrays.cell[arrays.pbc])
         return wide
 
     def _still_covers(self, new: StructureArrays) -> bool:

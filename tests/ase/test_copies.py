@@ -138,6 +138,46 @@ def test_it_works_in_processes_that_are_forked_or_spawned(potential_folder, sili
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12 on: advice only
+def test_a_fork_while_another_thread_is_inside_finds_no_closed_door(calc, silicon):
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("no fork on this system")
+    silicon.calc = calc
+    expected = silicon.get_forces()
+    inside, leave = threading.Event(), threading.Event()
+
+    def occupy():
+        with calc._lock:
+            inside.set()
+            leave.wait(120)
+
+    thread = threading.Thread(target=occupy)
+    thread.start()
+    try:
+        inside.wait(120)
+        pool = multiprocessing.get_context("fork").Pool(1, _hand_down, (silicon,))
+        with pool:
+            found = pool.apply_async(_forces_again).get(timeout=60)
+    finally:
+        leave.set()
+        thread.join()
+    np.testing.assert_array_equal(found, expected)
+
+
+_handed_down = []
+
+
+def _hand_down(atoms):
+    """Keep what the fork copied; what is sent to a task is pickled, and has a lock of its own."""
+    _handed_down.append(atoms)
+
+
+def _forces_again():
+    (atoms,) = _handed_down
+    atoms.calc.reset()
+    return atoms.get_forces()
+
+
 def test_the_state_of_the_process_is_left_alone(potential_folder, silicon):
     def state():
         return {

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import torch
 
-from ase_symcalc.errors import InputError, PotentialFileError
+from ase_symcalc.errors import PotentialFileError
 from ase_symcalc.models import AbstractEnergyModel
 from ase_symcalc.potential_files.card import PotentialCard
 from ase_symcalc.potential_files.convert import mace, nequip, nequip_old, sevennet
@@ -22,6 +22,9 @@ from ase_symcalc.potential_files.convert.unpickle import read_checkpoint
 CONVERTERS: tuple[ModuleType, ...] = (sevennet, mace, nequip, nequip_old)
 """Each has ``FORMAT`` (what it reads, in words), ``DIALECT``, ``recognises(content)``,
 ``convert(content, where, selection) -> (model, origin)`` and ``locate(name) -> path or None``."""
+
+_STRANGE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What settings without meaning may lead to."""
 
 
 def convert_file(
@@ -68,9 +71,9 @@ def convert_file(
         )
     try:
         model, origin = converter.convert(content, str(path), selection)
-    except InputError as error:
+    except _STRANGE as error:
         raise PotentialFileError(
-            f"{path} holds a network that cannot be converted: {error}"
+            f"{path} holds a network that cannot be converted: {str(error)[:300]}"
         ) from error
     model = model.double().requires_grad_(False)
     model, sentence = with_splines(model, dtypes)

@@ -15,6 +15,7 @@ LONGEST_PICKLE = 1 << 26  # bytes; it holds names and shapes, the numbers lie be
 LONGEST_EXTRA = 1 << 20  # bytes
 EXTRA = ("nequip_version", "config")
 """What NequIP writes beside a program."""
+_CODE = "/code/"  # in the names of entries that may be compressed, and are never read
 
 
 class TorchArchive:
@@ -42,14 +43,14 @@ class TorchArchive:
         try:
             self._zip = zipfile.ZipFile(self.path)
             size = self.path.stat().st_size
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
             raise PotentialFileError(
                 f"expected {self.path} to be a complete archive written by torch.save, "
                 f"got: {error}. Fetch it again; a file of torch 1.5 or older must be saved "
                 "again by a newer torch."
             ) from error
         entries = self._zip.infolist()
-        data = [e for e in entries if "/code/" not in e.filename]  # which is never read
+        data = [e for e in entries if _CODE not in e.filename]
         if any(e.compress_type != zipfile.ZIP_STORED for e in data) or (
             sum(max(e.file_size, e.compress_size) for e in data) > size
         ):
@@ -106,6 +107,8 @@ class TorchArchive:
 
     def _read(self, name: str, longest: int | None = None) -> bytes:
         try:
+            if _CODE in name:
+                raise KeyError("no program is read")
             length = self._zip.getinfo(name).file_size
             if longest is not None and length > longest:
                 raise PotentialFileError(

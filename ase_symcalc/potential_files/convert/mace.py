@@ -12,7 +12,7 @@ from ase_symcalc.models import AbstractEnergyModel
 from ase_symcalc.models.elements import SYMBOLS
 from ase_symcalc.models.mace_config import LARGEST_L, MACEConfig
 from ase_symcalc.potential_files.convert.dialect import EdgeDialect
-from ase_symcalc.potential_files.convert.e3nn_weights import Tensors
+from ase_symcalc.potential_files.convert.e3nn_weights import Tensors, word
 from ase_symcalc.potential_files.convert.mace_weights import TRANSFORM_CONSTANTS, Head, MACEWeights
 from ase_symcalc.potential_files.convert.origin import Origin
 from ase_symcalc.potential_files.convert.pickled_module import PickledModule, silu_gain
@@ -90,7 +90,7 @@ class _Settings:
 
     def head(self, selection: str | None) -> tuple[Head, list[str]]:
         """Find the head that was asked for, and the names of all."""
-        names = [str(name) for name in self.root.get("heads", ["Default"])]
+        names = [word(name) for name in self.root.get("heads", ["Default"])]
         if selection is None and len(names) == 1:
             return Head(0, 1), names
         wanted = (selection or "default").lower()

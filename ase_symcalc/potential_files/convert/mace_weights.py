@@ -27,6 +27,7 @@ from ase_symcalc.potential_files.convert.e3nn_weights import (
 )
 from ase_symcalc.potential_files.convert.pickled_module import PickledModule, silu_gain
 
+MOST_LAYERS = 32
 TRANSFORM_CONSTANTS = {"agnesi": ("a", "q", "p"), "soft": ("alpha",)}
 
 _EVEN = Irrep("0e")
@@ -65,6 +66,7 @@ class MACEWeights:
 
         ``odd_sign`` is that of a harmonic of odd degree of our edge vectors, in MACE.
         """
+        self.check_sizes()
         model = cast(MACE, build_model(self.config).double())
         state = self.outside()
         for t, layer in enumerate(cast(list[Layer], list(model.layers))):
@@ -79,6 +81,19 @@ class MACEWeights:
         self.tensors.finish(lambda name, _: _CONSTANTS.search(name) is not None)
         model.load_state_dict(state)
         return model
+
+    def check_sizes(self) -> None:
+        """Raise if the weights are fewer than the settings say, before any room is made."""
+        if len(self.interactions) > MOST_LAYERS:
+            raise ValueError(f"{len(self.interactions)} layers, where {MOST_LAYERS} are the most")
+        self.tensors.take("interactions.0.linear_up.weight", self.channels**2)
+        widths = (self.config.num_bessel, *self.config.radial_widths)
+        for t, width in enumerate(self.config.readouts):
+            for n, (a, b) in enumerate(itertools.pairwise(widths)):
+                self.tensors.take(f"interactions.{t}.conv_tp_weights.layer{n}.weight", a, b)
+            if width:
+                n_second = width * self.head.count**2
+                self.tensors.take(f"readouts.{t}.linear_2.weight", n_second)
 
     def outside(self) -> dict[str, Tensor]:
         """Everything but the layers and their radial networks."""

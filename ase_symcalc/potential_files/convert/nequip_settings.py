@@ -81,6 +81,8 @@ class NequIPSettings:
             if len(several) > 1:
                 raise ValueError("numbers of neighbours that differ by element")
             number = several.pop()
+        if number is not None and not 0 < float(number) < float("inf"):
+            raise ValueError(f"{float(number)} neighbours")
         return 1.0 if number is None else float(number)
 
     def network(self) -> NequIPConfig:

@@ -77,7 +77,8 @@ def silu_gain(activation: PickledModule) -> float:
     """Factor that e3nn gives to an activation, which must be silu."""
     function = activation.get("f")
     if function != Reference("torch.nn.functional.silu"):
-        raise ValueError(f"the activation {getattr(function, 'name', function)!r:.80}, not silu")
+        found = function.name if isinstance(function, Reference) else type(function).__name__
+        raise ValueError(f"the activation {found[:80]!r}, not silu")
     return 1.0 if activation.get("_is_id") else float(activation.get("cst"))
 
 

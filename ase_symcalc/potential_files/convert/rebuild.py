@@ -39,6 +39,9 @@ class Record:
     args: tuple[Any, ...] = ()
     items: list[Any] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        return f"Record({self.name[:100]!r})"  # what it holds may be endless
+
 
 # storage classes by name; numpy's letters for numbers that lie in the pickle itself
 STORAGES = {
@@ -106,7 +109,7 @@ def numpy_array(state: tuple[Any, ...]) -> Tensor:
 
 def _numbers(dtype: Record, data: bytes) -> Tensor:
     order = dtype.state[STATE][1] if STATE in dtype.state else "="
-    if order == ">" or type(data) is not bytes:
+    if order == ">" or type(data) is not bytes or type(dtype.args[0]) is not str:
         raise ValueError("an array of numbers of an unknown kind")
     return torch.frombuffer(bytearray(data), dtype=_NUMPY_DTYPES[dtype.args[0]])
 
@@ -115,7 +118,7 @@ def plain_key(value: Any) -> Any:
     """Give back a value that can be hashed at no cost; nested tuples could take for ever."""
     plain = (str, int, float, bool, bytes, type(None), Reference, torch.dtype)
     flat = value if isinstance(value, tuple) else (value,)
-    if not all(isinstance(part, plain) for part in flat):
+    if len(flat) > MOST_AXES or not all(isinstance(part, plain) for part in flat):
         raise ValueError(f"a {type(value).__name__} as a key")
     return value
 
@@ -129,6 +132,12 @@ def _dict(pairs: list[Any] | tuple[Any, ...] = ()) -> dict[Any, Any]:
     return {plain_key(key): value for key, value in pairs}
 
 
+def _elements(items: list[Any] | tuple[Any, ...] = ()) -> list[Any] | tuple[Any, ...]:
+    if not isinstance(items, (list, tuple)):  # a tensor would fall into one for each number
+        raise ValueError(f"a {type(items).__name__} where a list should be")
+    return items
+
+
 BUILDERS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
@@ -138,7 +147,7 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "builtins.dict": _dict,
     "builtins.set": plain_set,
     "builtins.frozenset": plain_set,
-    "torch.Size": tuple,
+    "torch.Size": lambda *args: tuple(_elements(*args)),
     "torch.device": lambda *args: Record("torch.device", args=args),
     "_codecs.encode": _bytes,
     "numpy.core.multiarray.scalar": _numpy_scalar,
@@ -149,10 +158,10 @@ BUILDERS: dict[str, Callable[..., Any]] = {
     "builtins.slice": lambda *args: Record("builtins.slice", args=args),
     "builtins.complex": complex,
     "torch.jit._pickle.restore_type_tag": lambda value, _: value,
-    "torch.jit._pickle.build_intlist": list,
-    "torch.jit._pickle.build_doublelist": list,
-    "torch.jit._pickle.build_boollist": list,
-    "torch.jit._pickle.build_tensorlist": list,
+    "torch.jit._pickle.build_intlist": lambda *args: list(_elements(*args)),
+    "torch.jit._pickle.build_doublelist": lambda *args: list(_elements(*args)),
+    "torch.jit._pickle.build_boollist": lambda *args: list(_elements(*args)),
+    "torch.jit._pickle.build_tensorlist": lambda *args: list(_elements(*args)),
     # what torch.fx traced, with its source text: left out
     "torch.fx.graph_module.reduce_graph_module": lambda *_: Record("torch.fx.GraphModule"),
 }

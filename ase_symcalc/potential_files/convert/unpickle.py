@@ -31,6 +31,8 @@ from ase_symcalc.potential_files.convert.rebuild import (
 from ase_symcalc.potential_files.convert.rebuild import Record as Record
 
 MOST_INSTRUCTIONS = 500_000  # a universal potential takes some ten thousand
+MOST_COPIED = 1 << 27  # bytes, or items of containers at their weight
+ITEM_WEIGHT = 64  # bytes that an item of a container takes, roughly
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +88,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marked: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.copied = 0
 
     def run(self) -> Any:
         """Interpret all instructions; the last value left is the result."""
@@ -159,10 +162,12 @@ class _Machine:
                 "a file is executed here. If you trust it, load it in the package that wrote it "
                 "and save its state dict."
             )
-        self.stack.append(BUILDERS[name](*_as(tuple, args)))
+        self.spend(*_as(tuple, args))
+        self.stack.append(BUILDERS[name](*args))
 
     def new(self, n: int) -> None:
         kind, args, *keywords = self.pop(n)
+        self.spend(*keywords)
         state = dict(_as(dict, keywords[0])) if keywords else {}
         self.stack.append(Record(_as(Reference, kind).name, state, _as(tuple, args)))
 
@@ -171,6 +176,7 @@ class _Machine:
         target = self.stack[-1]
         if not isinstance(target, Record):
             return  # attributes of a container or tensor say nothing that is needed
+        self.spend(*(state if isinstance(state, (list, tuple)) else (state,)))
         if target.name == ARRAY:
             target.state["value"] = numpy_array(state)
             return
@@ -187,6 +193,16 @@ class _Machine:
             raise ValueError("something outside the pickle that is no storage")
         dtype = STORAGES[_as(Reference, storage).name]
         self.stack.append(self.archive.storage(key, dtype, length))
+
+    def spend(self, *values: Any) -> None:
+        """Count what is about to be copied; one value can be named again and again."""
+        for value in values:
+            if isinstance(value, (str, bytes, bytearray)):
+                self.copied += len(value)
+            elif isinstance(value, (dict, list, tuple, set)):
+                self.copied += len(value) * ITEM_WEIGHT
+        if self.copied > MOST_COPIED:
+            raise ValueError("the same values copied again and again")
 
     def pop(self, n: int) -> list[Any]:
         items = self.stack[-n:]
@@ -209,7 +225,7 @@ def _pairs(items: list[Any]) -> dict[Any, Any]:
 
 
 _LITERALS = {
-    *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING"),
     *("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }

@@ -152,6 +152,16 @@ def _odd_polynomials(content):
     product.state["_buffers"]["U_matrix_2"] += 0.1
 
 
+def _endless_features(content):
+    product = content.state["_modules"]["products"].state["_modules"]["0"]
+    product.state["_modules"]["linear"].state["irreps_out"] = "1000000x0e+1000000x1o"
+
+
+def _endless_widths(content):
+    interaction = content.state["_modules"]["interactions"].state["_modules"]["0"]
+    interaction.state["_modules"]["conv_tp_weights"].state["hs"] = [5, 10**9, 10**6, 9]
+
+
 def _short_weights(content):
     module(content, "node_embedding.linear").state["_parameters"]["weight"] = torch.ones(3)
 
@@ -178,6 +188,8 @@ def _not_a_number(content):
         (_other_gate, "'torch.tanh', not silu"),
         (_odd_polynomials, "polynomials of degree 2 that do not turn"),
         (_short_weights, r"'node_embedding.linear.weight' of shape \(20,\), got shape \(3,\)"),
+        (_endless_features, "linear_up.weight"),
+        (_endless_widths, "conv_tp_weights.layer0.weight"),
         (_extra_tensor, "'charges' belongs to a kind of network"),
         (_missing_module, "as mace-torch pickles it, got: 'spherical_harmonics'"),
         (_endless, "nested more than 16 deep"),

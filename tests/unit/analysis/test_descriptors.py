@@ -214,6 +214,7 @@ def test_network_speaks_the_same_way(calc, silicon):
         ({"n_max": 0}, "at least one radial function"),
         ({"sigma": 0.0}, "a width above"),
         ({"n_max": 40}, "too alike"),
+        ({"lmax": 10**9}, "lmax=1000000000 needs .* GB of memory"),
     ],
 )
 def test_basis_without_meaning_is_refused(numbers, message):

@@ -54,6 +54,10 @@ def test_environments_of_different_elements_are_unlike():
     assert np.linalg.eigvalsh(kernel).min() > -1e-12
 
 
+def test_atoms_without_neighbours_have_no_average_likeness():
+    assert structure_kernel(Atoms("Cu"), Atoms("Cu"), SPECTRUM, method="average") == 0
+
+
 def test_match_sees_what_the_average_does_not():
     """Two halves that differ, and their mean twice."""
     rows = np.array([[1.0, 0, 0], [0, 1.0, 0], [2**-0.5, 2**-0.5, 0]])

@@ -21,6 +21,7 @@ from ase_symcalc.analysis import (
     weights_cutoff,
     weights_voronoi,
 )
+from ase_symcalc.analysis.weights import normalised
 from ase_symcalc.errors import InputError, UnsupportedElementError
 from ase_symcalc.structures import build_graph
 from tests.tolerances import DERIVATIVE, TIGHT
@@ -64,6 +65,22 @@ def test_cutoff_weights_are_symmetric_and_their_matrix_is_bounded(decay):
     matrix = adjacency(weights, graph.edge_index, graph.n_atoms)
     assert (matrix - matrix.T).abs().max() < TIGHT
     assert torch.linalg.eigvalsh(matrix).max() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("gap", [1e-6, 1e-8, 1e-10])
+def test_pair_just_within_the_cutoff_has_a_positive_weight(gap):
+    graph = build_graph(Atoms("Cu2", [(0, 0, 0), (4 - gap, 0, 0)]), 4.0)
+    assert graph.n_edges == 2
+    # near the root it is 56 (1 - x)³
+    expected = np.full(2, 56 * (gap / 4) ** 3)
+    weights = weights_cutoff(graph, normalise=False).numpy()
+    np.testing.assert_allclose(weights, expected, rtol=1e-4)
+    assert weights_cutoff(graph).numpy() == pytest.approx(1)
+
+
+def test_weights_of_zero_stay_zero_when_normalised():
+    ends = torch.tensor([[0, 1], [1, 0]])
+    assert normalised(torch.zeros(2).double(), ends, 2).tolist() == [0, 0]
 
 
 def test_decays_are_what_they_are_called():

@@ -293,3 +293,53 @@ def test_tuples_within_tuples_are_no_keys(archive):
     doubled = b"".join(bytes([0x68, n, 0x68, n, 0x86, 0x71, n + 1, 0x30]) for n in range(100))
     path = archive(PROTOCOL + b"Nq\x000" + doubled + b"}hdNs.")  # hashing takes for ever
     refuse(path, "a tuple as a key")
+
+
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "times"),
+    [
+        (b"c_codecs\nencode\n", b"(" + text("a" * 2_000_000) + text("latin1") + b"t", 4000),
+        (b"ctorch.jit._pickle\nbuild_intlist\n", b"((" + b"N" * 100_000 + b"lt", 4000),
+        (b"cbuiltins\ndict\n", b"((" + b"NN\x86" * 100_000 + b"lt", 4000),
+    ],
+)
+def test_one_value_copied_again_and_again(archive, function, arguments, times):
+    calls = b"(" + b"h\x00h\x01R" * times + b"t."
+    path = archive(PROTOCOL + function + b"q\x00" + arguments + b"q\x01" + calls)
+    refuse(path, "the same values copied again and again")
+
+
+def test_one_state_given_to_many_objects(archive):
+    state = b"}(" + b"".join(b"J" + struct.pack("<i", n) + b"N" for n in range(50_000)) + b"u"
+    objects = b"(" + b"h\x00)\x81h\x01b" * 4000 + b"t."
+    path = archive(PROTOCOL + b"cpackage\nClass\nq\x00" + state + b"q\x01" + objects)
+    refuse(path, "the same values copied again and again")
+
+
+def test_a_compressed_entry_under_the_name_of_code_is_no_storage(archive):
+    named = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("a/code/b") + text("cpu")
+    path = archive(PROTOCOL + named + b"K\x01tQ.")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("hostile/data/a/code/b", bytes(1 << 28))
+    refuse(path, "no program is read")
+
+
+@pytest.mark.parametrize(
+    "kind", [b"N\x85", b")" + b"\x85" * 100_000, b"\x8b" + struct.pack("<i", 4000) + b"\x7f" * 4000]
+)
+def test_an_array_of_a_kind_that_is_no_word(archive, kind):
+    dtype = b"cnumpy\ndtype\n(" + kind + b"tR"
+    scalar = b"cnumpy.core.multiarray\nscalar\n(" + dtype + b"C\x04aaaatR."
+    refuse(archive(PROTOCOL + scalar), "unknown kind|the instruction LONG4")
+
+
+def test_a_zip_version_that_nobody_knows(archive):
+    path = archive(PROTOCOL + b"N.")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 99
+    path.write_bytes(content)
+    refuse(path, "zip file version 9.9")

@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from ase_symcalc.errors import InputError
-from ase_symcalc.structures import SkinList, from_ase, neighbour_pairs
+from ase_symcalc.structures import SkinList, from_ase, neighbour_pairs, skin
 from tests.zoo import NAMES, zoo
 
 
@@ -146,6 +146,25 @@ def test_a_refused_structure_leaves_the_list_usable(skin_list, crystal):
     with pytest.raises(InputError, match="position of atom 1"):
         skin_list.pairs(arrays)
     assert not rebuilt(skin_list, crystal)
+
+
+def test_an_interrupted_search_leaves_nothing_half_done(skin_list, crystal, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def search(*arguments):
+        context.setattr(np.linalg, "pinv", interrupt)
+        return found
+
+    crystal.set_cell(crystal.cell * 0.7, scale_atoms=True)
+    arrays = from_ase(crystal)
+    found = neighbour_pairs(arrays.positions, arrays.cell, arrays.pbc, 6.0)
+    with monkeypatch.context() as context:
+        context.setattr(skin, "neighbour_pairs", search)
+        with pytest.raises(KeyboardInterrupt):
+            skin_list.pairs(arrays)
+    crystal.set_cell(crystal.cell * 0.7)  # the atoms stay where they are
+    assert rebuilt(skin_list, crystal)
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
