@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from ase_symcalc import __version__
 from ase_symcalc.errors import InputError
 from ase_symcalc.models import AbstractEnergyModel, build_model
 from ase_symcalc.potential_files.load import GOLDEN, Potential, ready
+from ase_symcalc.potential_files.tables import read_json
 from ase_symcalc.response import predict
 from ase_symcalc.structures import build_graph, from_ase
 
@@ -75,7 +75,7 @@ def golden_deviation(potential: Potential) -> Deviation:
     """
     if potential.folder is None:
         raise InputError("expected a potential that was read from a folder; save it first")
-    golden = json.loads((potential.folder / GOLDEN).read_bytes())
+    golden = read_json((potential.folder / GOLDEN).read_bytes())
     worst = Deviation(0.0, 0.0, 0.0)
     for row in golden["structures"]:
         if row.get("head") != potential.head:

@@ -28,6 +28,7 @@ from ase_symcalc.potential_files.find import (
     find_head,
     is_installed,
 )
+from ase_symcalc.potential_files.tables import read_json
 
 CONFIG, WEIGHTS, GOLDEN = "config.json", "weights.safetensors", "golden.json"
 HASHED = (CONFIG, WEIGHTS, GOLDEN)
@@ -231,7 +232,7 @@ def _verified(path: Path, digest: str | None) -> bytes:
 def _network(path: Path, content: bytes) -> tuple[AbstractEnergyModel, tuple[str, ...]]:
     """Network of one head, and the names of all."""
     try:
-        config = config_from_dict(json.loads(content))
+        config = config_from_dict(read_json(content))
         if isinstance(config, ModelConfig):
             return build_model(replace(config, heads=())), config.heads
         return build_model(config), ()

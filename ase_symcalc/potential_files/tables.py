@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from ase_symcalc.errors import InputError
 
+DEEPEST = 64  # brackets within brackets that a file of ours may have
+
 Record = TypeVar("Record")
+
+
+def read_json(content: bytes) -> Any:
+    """Parse JSON that is nested no deeper than a sane file is.
+
+    Python's parser recurses in C, and a library that raises the recursion limit, as some do
+    when they are imported, would let a hostile file overflow the stack.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, or nested too deeply.
+    """
+    letters = np.frombuffer(content, dtype=np.uint8)
+    steps = np.isin(letters, list(b"[{")).astype(np.int64) - np.isin(letters, list(b"]}"))
+    if steps.cumsum().max(initial=0) > DEEPEST:
+        raise ValueError(f"JSON nested more than {DEEPEST} deep")
+    return json.loads(content)
 
 
 def from_table(kind: type[Record], table: object, name: str = "") -> Record:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -84,6 +85,17 @@ def test_a_further_file_on_the_card_is_verified_too(folder):
 def test_settings_that_are_none(folder, content):
     replace_file(folder, "config.json", content)
     refuse(folder, "config.json: expected the settings of a network")
+
+
+def test_deep_nesting_does_not_overflow_the_stack(folder):
+    """Also where an import has raised the limit of recursion, as that of phonopy does."""
+    replace_file(folder, "config.json", b"[" * 1_000_000)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000_000)
+    try:
+        refuse(folder, "config.json: expected the settings of a network")
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_settings_with_an_unknown_key(folder):

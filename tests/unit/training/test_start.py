@@ -98,6 +98,7 @@ def test_references_move_with_the_data_or_stay(tuned: TrainConfig, old: Path) ->
     assert refitted.model.avg_num_neighbours == starts[""].model.config.avg_num_neighbours
 
 
+@pytest.mark.filterwarnings("ignore::ase_symcalc.errors.OutsideTrainingWarning")
 def test_it_starts_where_the_old_potential_ended(
     tuned: TrainConfig, old: Path, frames: list[Atoms]
 ) -> None:
@@ -111,6 +112,7 @@ def test_it_starts_where_the_old_potential_ended(
         assert now.energy == pytest.approx(then.energy, abs=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::ase_symcalc.errors.OutsideTrainingWarning")
 def test_replay_keeps_what_would_be_forgotten(tuned: TrainConfig, frames: list[Atoms]) -> None:
     """On new frames with another zero of energy, and stiffer by half."""
     path = Path(tuned.folder).parent / "stiff.extxyz"
