@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from ase_symcalc.cli.stopping import add_resume_option
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+UNCONVERGED = 1
 
 
 def add_defect_options(parser: argparse.ArgumentParser, command: str) -> None:
@@ -60,6 +63,18 @@ def settle_defect_outputs(
         )
     check_output(args.trajectory, args.file)
     check_distinct([args.out, args.plot, args.trajectory, *filter(None, [args.report])])
+
+
+def exit_code(command: str, args: argparse.Namespace, *, converged: bool) -> int:
+    """0, or 1 with a sentence that says what to try."""
+    if converged:
+        return 0
+    print(
+        f"symcalc {command}: not everything came to rest within {args.fmax:g} eV/Å; raise "
+        "--max-steps or --fmax, or relax the crystal first (symcalc relax)",
+        file=sys.stderr,
+    )
+    return UNCONVERGED
 
 
 def part_in_words(step: Any) -> str:

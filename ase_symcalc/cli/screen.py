@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ase_symcalc.cli.options import add_talk_options
+from ase_symcalc.cli.stopping import INTERRUPTED
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ase_symcalc.screening import Bounds, Tally
 
 SOME_FAILED = 1
-INTERRUPTED = 130
 
 
 def add_parser(subparsers: Any) -> None:

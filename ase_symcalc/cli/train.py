@@ -7,10 +7,10 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ase_symcalc.cli.stopping import INTERRUPTED
+
 if TYPE_CHECKING:
     from ase_symcalc.training import TrainConfig
-
-INTERRUPTED = 130
 
 
 def add_parser(subparsers: Any) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from ase_symcalc.cli.defects import add_defect_options, settle_defect_outputs
+from ase_symcalc.cli.defects import add_defect_options, exit_code, settle_defect_outputs
 from ase_symcalc.cli.options import add_calculator_options, add_output_options, calculator
 from ase_symcalc.cli.stopping import Partial
-
-UNCONVERGED = 1
 
 
 def add_parser(subparsers: Any) -> None:
@@ -107,14 +104,7 @@ def run(args: argparse.Namespace) -> int:
         draw=draw,
     )
     parts.discard()
-    if not result.converged:
-        print(
-            f"symcalc vacancy: not everything came to rest within {args.fmax:g} eV/Å; raise "
-            "--max-steps or --fmax, or relax the crystal first (symcalc relax)",
-            file=sys.stderr,
-        )
-        return UNCONVERGED
-    return 0
+    return exit_code("vacancy", args, converged=result.converged)
 
 
 def _chemical_potential(text: str) -> tuple[str, float]:

@@ -69,10 +69,7 @@ def convert(content: Any, where: str, selection: str | None) -> tuple[AbstractEn
     PotentialFileError
         If settings or tensors are not those of a network that is known here.
     """
-    if selection is not None:
-        raise PotentialFileError(
-            f"{where}: expected no @ and name, since NequIP has one model; got {selection!r}"
-        )
+    refuse_selection(where, selection)
     try:
         model = content["hyper_parameters"]["model"]
         versions = content["hyper_parameters"]["info_dict"].get("versions", {})
@@ -92,6 +89,19 @@ def convert(content: Any, where: str, selection: str | None) -> tuple[AbstractEn
         architecture="Batzner et al., Nat. Commun. 13, 2453 (2022)",
     )
     return network(config, weights), origin
+
+
+def refuse_selection(where: str, selection: str | None) -> None:
+    """Let nothing stand behind an @.
+
+    Raises
+    ------
+    PotentialFileError
+    """
+    if selection is not None:
+        raise PotentialFileError(
+            f"{where}: expected no @ and name, since NequIP has one model; got {selection!r}"
+        )
 
 
 def _is_constant(name: str, _: Tensor) -> bool:

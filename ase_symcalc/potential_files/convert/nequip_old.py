@@ -15,6 +15,7 @@ from ase_symcalc.errors import PotentialFileError
 from ase_symcalc.models import AbstractEnergyModel
 from ase_symcalc.potential_files.convert.dialect import EdgeDialect
 from ase_symcalc.potential_files.convert.e3nn_weights import Tensors, word
+from ase_symcalc.potential_files.convert.nequip import refuse_selection
 from ase_symcalc.potential_files.convert.nequip_old_weights import OldNequIPWeights
 from ase_symcalc.potential_files.convert.nequip_weights import network
 from ase_symcalc.potential_files.convert.origin import Origin
@@ -63,10 +64,7 @@ def convert(content: Any, where: str, selection: str | None) -> tuple[AbstractEn
     PotentialFileError
         If settings or tensors are not those of a network that is known here.
     """
-    if selection is not None:
-        raise PotentialFileError(
-            f"{where}: expected no @ and name, since NequIP has one model; got {selection!r}"
-        )
+    refuse_selection(where, selection)
     version = "0.6 or older"
     try:
         if isinstance(content, Program):
