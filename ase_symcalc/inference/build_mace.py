@@ -71,7 +71,7 @@ def _layer(
         before=before,
         convolution=Convolution(layer.table, dtype, n_taps),
         mix=linear_map(layer.mix, dtype, scale=scale),
-        weights=np.ascontiguousarray(as_array(layer.product), dtype=dtype),
+        weights=np.ascontiguousarray(as_array(layer.polynomial_weights()), dtype=dtype),
         values=polynomial_kernel("values", basis, n_channels, real),
         gradient=polynomial_kernel("gradient", basis, n_channels, real),
         after=linear_map(layer.after, dtype, bias=kept),

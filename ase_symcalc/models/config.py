@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, TypeVar
 
 from ase_symcalc.errors import InputError
@@ -45,6 +45,10 @@ class NetworkConfig:
         if plain.get("heads") == []:  # files without heads are older than heads
             del plain["heads"]
         return {"family": self.family, **plain}
+
+    def with_neighbours(self: Config, mean: float) -> Config:
+        """Return these settings for atoms of so many neighbours; for networks not yet trained."""
+        return replace(self, avg_num_neighbours=mean)  # type: ignore[call-arg]
 
     @classmethod
     def from_dict(cls: type[Config], data: Mapping[str, Any]) -> Config:

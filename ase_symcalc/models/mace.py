@@ -155,7 +155,7 @@ class Layer(torch.nn.Module):
             self.mix = SpeciesLinear(self.table.irreps_out, factors, n_elements)
         self.basis = ProductTable.build(factors, self.irreps_out, config.correlation[number])
         n_paths = self.basis.n_paths
-        self.product = torch.nn.Parameter(torch.randn(n_elements, n_paths, n_channels) / n_paths)
+        self.product = torch.nn.Parameter(torch.randn(n_elements, n_paths, n_channels))
         self.after = Linear(self.irreps_out, self.irreps_out)
         width = config.readouts[number]
         self.readout = RadialNetwork((n_channels, width, 1) if width else (n_channels, 1))
@@ -168,5 +168,9 @@ class Layer(torch.nn.Module):
     ) -> Float[Tensor, "n_centres dim_out"]:
         """Combine the centres' own features with the scaled sums of their neighbours'."""
         mixed = self.mix(sums) if isinstance(self.mix, Linear) else self.mix(sums, species)
-        out = self.after(contract(self.basis, mixed, self.product, species))
+        out = self.after(contract(self.basis, mixed, self.polynomial_weights(), species))
         return out if self.own is None else out + self.own(features, species)
+
+    def polynomial_weights(self) -> Float[Tensor, "n_elements n_paths n_channels"]:
+        """Weights of the polynomials; those stored are of order one, as optimisers like it."""
+        return self.product / self.basis.n_paths**0.5

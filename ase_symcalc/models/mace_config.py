@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from e3nn.o3 import Irreps
@@ -104,6 +104,10 @@ class MACEConfig(NetworkConfig):
                 f"got {len(self.covalent_radii)}"
             )
         self._check_irreps()
+
+    def with_neighbours(self, mean: float) -> MACEConfig:
+        """Divide by the root of the mean: sums of one sign or the other grow like it."""
+        return replace(self, avg_num_neighbours=mean**0.5)
 
     def _check_irreps(self) -> None:
         try:

@@ -6,7 +6,7 @@ all ∂F/∂a can therefore differentiate any number of times: forces, training 
 Hessians run on the same few contractions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -36,6 +36,24 @@ def derivative(form: MultilinearForm, wanted: str, **args: Tensor) -> Tensor:
     return out
 
 
+def asked_for(ctx, args: Iterable[Tensor | None]) -> list[bool]:  # type: ignore[no-untyped-def]
+    """Whether the pass under way needs the gradient by each argument of a node.
+
+    ``ctx.needs_input_grad`` says whether any could: forces would pay for those by weights.
+    """
+    nodes = iter([node for node, _ in ctx.next_functions])
+    return [_runs(next(nodes)) if arg is not None else False for arg in args]
+
+
+def _runs(node: torch.autograd.graph.Node | None) -> bool:
+    if node is None:
+        return False
+    try:
+        return torch._C._will_engine_execute_node(node)
+    except RuntimeError:  # torch does not tell of leaves
+        return True
+
+
 class _Derivative(torch.autograd.Function):
     @staticmethod
     def forward(ctx, form, wanted, *args):  # type: ignore[no-untyped-def]
@@ -48,7 +66,7 @@ class _Derivative(torch.autograd.Function):
     def backward(ctx, *gradients):  # type: ignore[no-untyped-def]
         names = ctx.form.names
         args = dict(zip(names, ctx.saved_tensors, strict=True))
-        needed = [n for n, need in zip(names, ctx.needs_input_grad[2:], strict=True) if need]
+        needed = [n for n, w in zip(names, asked_for(ctx, ctx.saved_tensors), strict=True) if w]
         total: dict[str, Tensor | None] = dict.fromkeys(names)
         for name, gradient in zip(ctx.wanted, gradients, strict=True):
             others = tuple(n for n in needed if n != name)

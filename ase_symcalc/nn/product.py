@@ -10,6 +10,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ase_symcalc.nn.kernels import polynomial
+from ase_symcalc.nn.kernels.polynomial_training import second_gradient, weight_gradient
+from ase_symcalc.nn.multilinear import asked_for
 from ase_symcalc.nn.product_table import ProductTable
 
 
@@ -35,8 +37,8 @@ def contract(
     (n, irreps_out.dim * n_channels) tensor
         Channel-last; differentiable any number of times in features and weights.
     """
-    if features.device.type == "cpu" and not weights.requires_grad:
-        return _Compiled.apply(table, features, weights, species)
+    if features.device.type == "cpu":
+        return _Values.apply(table, features.contiguous(), weights.contiguous(), species)
     return plain_contract(table, features, weights, species)
 
 
@@ -58,8 +60,8 @@ def plain_contract(
     return out
 
 
-class _Compiled(torch.autograd.Function):
-    """Compiled value and gradient; whoever differentiates the gradient gets the plain one."""
+class _Values(torch.autograd.Function):
+    """Compiled values."""
 
     @staticmethod
     def forward(ctx, table, features, weights, species):  # type: ignore[no-untyped-def]
@@ -70,12 +72,42 @@ class _Compiled(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         features, weights, species = ctx.saved_tensors
-        if torch.is_grad_enabled():  # with create_graph
+        by_features, by_weights, _ = asked_for(ctx, ctx.saved_tensors)
+        gradient = gradient.contiguous()
+        pulled = learnt = None
+        if by_features:
+            pulled = _Gradient.apply(ctx.table, features, weights, species, gradient)
+        if by_weights and torch.is_grad_enabled():
+            value = plain_contract(ctx.table, features, weights, species)
+            (learnt,) = torch.autograd.grad(value, weights, gradient, create_graph=True)
+        elif by_weights:
+            learnt = weight_gradient(ctx.table, features, weights, species, gradient)
+        return None, pulled, learnt, None
+
+
+class _Gradient(torch.autograd.Function):
+    """Compiled gradient by features; whoever differentiates its gradient gets the plain one."""
+
+    @staticmethod
+    def forward(ctx, table, features, weights, species, gradient):  # type: ignore[no-untyped-def]
+        ctx.table = table
+        ctx.save_for_backward(features, weights, species, gradient)
+        return polynomial.gradient(table, features, weights, species, gradient)
+
+    @staticmethod
+    def backward(ctx, along):  # type: ignore[no-untyped-def]
+        features, weights, species, gradient = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            asked = tuple(t for t in (features, weights, gradient) if t.requires_grad)
             value = plain_contract(ctx.table, features, weights, species)
             (pulled,) = torch.autograd.grad(value, features, gradient, create_graph=True)
-        else:
-            pulled = polynomial.gradient(ctx.table, features, weights, species, gradient)
-        return None, pulled, None, None
+            found = iter(torch.autograd.grad(pulled, asked, along, create_graph=True))
+            by = [next(found) if t.requires_grad else None for t in (features, weights, gradient)]
+            return None, by[0], by[1], None, by[2]
+        d_gradient, d_features, d_weights = second_gradient(
+            ctx.table, features, weights, species, gradient, along.contiguous()
+        )
+        return None, d_features, d_weights, None, d_gradient
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ def prepare(config: TrainConfig, starts: Mapping[str, Potential]) -> Data:
         check_frames((*training, *validation, *replay, *test))
     model = config.model
     if not starts:
-        model = replace(model, avg_num_neighbours=mean_neighbours(training))  # type: ignore[call-arg]
+        model = model.with_neighbours(mean_neighbours(training))
     baselines = {
         head: _baseline([f for f in (*training, *replay) if f.head == head], head, config, starts)
         for head in model.heads or ("",)

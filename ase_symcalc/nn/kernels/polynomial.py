@@ -76,14 +76,19 @@ def polynomial_kernel(kernel: str, table: ProductTable, n_channels: int, real: s
     The kernel "values" fills ``out``; "gradient" takes in ``gradient`` that by the outputs, and
     fills ``d_features``.
     """
-    builder = _Polynomials(table, n_channels, real)
+    builder = Polynomials(table, n_channels, real)
     builder.write_values() if kernel == "values" else builder.write_gradient()
     return builder.finish()
 
 
-class _Polynomials(KernelBuilder):
+class Polynomials(KernelBuilder):
+    """Straight-line code for the polynomials of a table, a block of channels at a time."""
+
+    indices: tuple[str, ...] = _INDICES
+    reals: tuple[str, ...] = _REALS
+
     def __init__(self, table: ProductTable, n_channels: int, real: str) -> None:
-        super().__init__(real, _INDICES, _REALS)
+        super().__init__(real, self.indices, self.reals)
         self.table, self.n_channels = table, n_channels
         self.width = self.widest(n_channels)
         terms = [term for component in table.terms for term in component]
@@ -91,6 +96,7 @@ class _Polynomials(KernelBuilder):
         self.pairs = {pair: slot for slot, pair in enumerate(pairs)}
 
     def write_values(self) -> None:
+        """Write the kernel of the values."""
         products = self.buffer(len(self.pairs), self.width)
         for k, a, weights, n in self.blocks():
             self.form_products(a, products)
@@ -112,6 +118,7 @@ class _Polynomials(KernelBuilder):
                 self.store(total, out, k, o * self.n_channels, self.width)
 
     def write_gradient(self) -> None:
+        """Write the kernel of the gradient by the features."""
         products = self.buffer(len(self.pairs), self.width)
         d_products = self.buffer(len(self.pairs), self.width)
         d_a = self.buffer(self.table.irreps_in.dim, self.width)
@@ -176,11 +183,14 @@ class _Polynomials(KernelBuilder):
         return total
 
     def form_products(self, a: list[ir.Value], products: ir.Value) -> None:
+        """Store the products of two components that any polynomial needs."""
         for (m1, m2), slot in self.pairs.items():
             self.b.store(self.b.fmul(a[m1], a[m2]), self.at(products, self.index(slot)))
 
     def weight(self, weights: ir.Value, k: ir.Value, path: int) -> ir.Value:
+        """Load the weights of a path."""
         return self.load(weights, k, path * self.n_channels, self.width)
 
     def plus(self, a: ir.Value | None, b: ir.Value) -> ir.Value:
+        """Add ``b`` to what there is, if there is anything."""
         return b if a is None else self.b.fadd(a, b)

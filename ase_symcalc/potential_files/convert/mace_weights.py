@@ -201,7 +201,8 @@ class MACEWeights:
                     f"{name}.{place}", self.n_elements, n_theirs, self.channels
                 )
                 total += torch.einsum("pt,etk->epk", coordinates, weights)
-        return {"product": total}
+        # `Layer.polynomial_weights` takes the root out again
+        return {"product": total * basis.n_paths**0.5}
 
     def readout(self, t: int, layer: Layer) -> dict[str, Tensor]:
         """Weights of a readout, of one head; only scalars reach an energy."""
