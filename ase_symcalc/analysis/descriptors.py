@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, overload, runtime_checkable
+from typing import Protocol, TypeAlias, overload, runtime_checkable
 
 import numpy as np
 import torch
 from ase import Atoms
+from ase.data import atomic_numbers
 from e3nn.o3 import Irreps
 from jaxtyping import Float, Float64
 from torch import Tensor
@@ -23,6 +24,9 @@ from ase_symcalc.errors import InputError
 from ase_symcalc.graph import AtomicGraph
 from ase_symcalc.structures import build_graph
 
+Rows: TypeAlias = Float64[np.ndarray, "n_atoms n_features"]
+"""One row of numbers for each atom."""
+
 BATCH = 512
 """Atoms that are computed together, if structures are that small."""
 
@@ -32,21 +36,39 @@ class Descriptor(Protocol):
     """Structures in, one row of numbers for each atom out."""
 
     @overload
-    def __call__(self, structures: Atoms) -> Float64[np.ndarray, "n_atoms n_features"]: ...
+    def __call__(self, structures: Atoms) -> Rows: ...
     @overload
-    def __call__(
-        self, structures: Sequence[Atoms]
-    ) -> list[Float64[np.ndarray, "n_atoms n_features"]]: ...
-    def __call__(
-        self, structures: Atoms | Sequence[Atoms]
-    ) -> (
-        Float64[np.ndarray, "n_atoms n_features"] | list[Float64[np.ndarray, "n_atoms n_features"]]
-    ):
+    def __call__(self, structures: Sequence[Atoms]) -> list[Rows]: ...
+    def __call__(self, structures: Atoms | Sequence[Atoms]) -> Rows | list[Rows]:
         """Array of one structure, or one array for each of several."""
 
 
+class StructureDescriptor(ABC):
+    """A descriptor that is told what to do with several structures."""
+
+    @abstractmethod
+    def of_structures(self, structures: Sequence[Atoms]) -> list[Rows]:
+        """One array for each structure."""
+
+    @overload
+    def __call__(self, structures: Atoms) -> Rows: ...
+    @overload
+    def __call__(self, structures: Sequence[Atoms]) -> list[Rows]: ...
+    def __call__(self, structures: Atoms | Sequence[Atoms]) -> Rows | list[Rows]:
+        """Array of one structure, or one array for each of several.
+
+        Raises
+        ------
+        InputError, UnsupportedElementError
+            As `of_structures`.
+        """
+        if isinstance(structures, Atoms):
+            return self.of_structures([structures])[0]
+        return self.of_structures(structures)
+
+
 @dataclass(frozen=True)
-class DensityDescriptor(ABC):
+class DensityDescriptor(StructureDescriptor):
     """A function of the density around each atom.
 
     Parameters
@@ -60,7 +82,7 @@ class DensityDescriptor(ABC):
     Raises
     ------
     InputError
-        If no element is named, or one twice.
+        If no element is named, one twice, or one is no chemical symbol.
     """
 
     elements: tuple[str, ...]
@@ -68,7 +90,8 @@ class DensityDescriptor(ABC):
     normalised: bool = True
 
     def __post_init__(self) -> None:
-        if not self.elements or len(set(self.elements)) < len(self.elements):
+        unknown = [symbol for symbol in self.elements if symbol not in atomic_numbers]
+        if unknown or not self.elements or len(set(self.elements)) < len(self.elements):
             raise InputError(f"expected different chemical symbols, got {self.elements}")
 
     @property
@@ -102,26 +125,14 @@ class DensityDescriptor(ABC):
         # the inner choice keeps the gradient of a row of zeros finite
         return rows / torch.where(squares > 0, squares, torch.ones_like(squares)).sqrt()
 
-    @overload
-    def __call__(self, structures: Atoms) -> Float64[np.ndarray, "n_atoms n_features"]: ...
-    @overload
-    def __call__(
-        self, structures: Sequence[Atoms]
-    ) -> list[Float64[np.ndarray, "n_atoms n_features"]]: ...
-    def __call__(
-        self, structures: Atoms | Sequence[Atoms]
-    ) -> (
-        Float64[np.ndarray, "n_atoms n_features"] | list[Float64[np.ndarray, "n_atoms n_features"]]
-    ):
-        """Array of one structure, or one array for each of several.
+    def of_structures(self, structures: Sequence[Atoms]) -> list[Rows]:
+        """One array for each structure.
 
         Raises
         ------
         InputError, UnsupportedElementError
             As `features`, or if a structure has no meaning.
         """
-        if isinstance(structures, Atoms):
-            return self([structures])[0]
         rows: list[np.ndarray] = []
         for batch in _batches(structures):
             with torch.no_grad():
@@ -190,7 +201,7 @@ class Bispectrum(DensityDescriptor):
 
 
 @dataclass(frozen=True)
-class NetworkFeatures:
+class NetworkFeatures(StructureDescriptor):
     """What a potential's network knows of each atom after its last layer.
 
     Parameters
@@ -204,35 +215,23 @@ class NetworkFeatures:
     calculator: SymCalc
     invariant: bool = True
 
-    @overload
-    def __call__(self, structures: Atoms) -> Float64[np.ndarray, "n_atoms n_features"]: ...
-    @overload
-    def __call__(
-        self, structures: Sequence[Atoms]
-    ) -> list[Float64[np.ndarray, "n_atoms n_features"]]: ...
-    def __call__(
-        self, structures: Atoms | Sequence[Atoms]
-    ) -> (
-        Float64[np.ndarray, "n_atoms n_features"] | list[Float64[np.ndarray, "n_atoms n_features"]]
-    ):
-        """Array of one structure, or one array for each of several.
+    def of_structures(self, structures: Sequence[Atoms]) -> list[Rows]:
+        """One array for each structure.
 
         Raises
         ------
         ase.calculators.calculator.InputError
             As `SymCalc.get_descriptors`.
         """
-        if isinstance(structures, Atoms):
-            return self.calculator.get_descriptors(structures, self.invariant)
         return [self.calculator.get_descriptors(atoms, self.invariant) for atoms in structures]
 
 
 def _batches(structures: Sequence[Atoms]) -> list[list[Atoms]]:
     """Cut a sequence into runs of at most `BATCH` atoms, or of one structure."""
     batches: list[list[Atoms]] = []
-    held = BATCH
+    held = 0
     for atoms in structures:
-        if held + len(atoms) > BATCH:
+        if not batches or held + len(atoms) > BATCH:
             batches.append([])
             held = 0
         batches[-1].append(atoms)

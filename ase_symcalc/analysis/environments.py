@@ -78,12 +78,18 @@ class Environments:
             if len(o) > 1 and g >= 0
         ]
         split = [
-            f"the orbit {o} is in groups {', '.join(str(g + 1) for g in gs)}: alike within the "
+            f"the orbit {o} is in {', '.join(_group_in_words(g) for g in gs)}: alike within the "
             "tolerance of the space group, but not of the grouping"
             for o, gs in spread.items()
             if len(gs) > 1
         ]
-        return shared + split or ["each group is one Wyckoff orbit"]
+        alone = groups.count(-1)
+        lost = [f"{alone} of {len(groups)} atoms are in no group"] if alone else []
+        return shared + split + lost or ["each group is one Wyckoff orbit"]
+
+
+def _group_in_words(group: int) -> str:
+    return "no group" if group < 0 else f"group {group + 1}"
 
 
 def find_environments(

@@ -14,6 +14,8 @@ import numpy as np
 from ase_symcalc.analysis.environments import Environments
 from ase_symcalc.analysis.environments_plot import COLOURS, group_colour
 
+MOST_ROWS = 50
+
 MOST_PLACES = 200_000
 """Atoms times frames in the page; of more frames, some at equal steps."""
 
@@ -211,13 +213,19 @@ def _data(found: Environments) -> dict[str, Any]:
 
 def _rows(found: Environments) -> list[str]:
     rows = ["<tr><th>group</th><th>atoms</th><th>named</th><th>Wyckoff orbits</th></tr>"]
-    for group, name in enumerate(found.group_names()):
+    names = found.group_names()
+    for group, name in enumerate(names[:MOST_ROWS]):
         mine = found.groups[-1] == group
         orbits = sorted({o for o, m in zip(found.orbits or (), mine, strict=False) if m})
         words = ", ".join(orbits[:12]) + (f" and {len(orbits) - 12} more" if orbits[12:] else "")
         dot = f'<span class="dot" style="background:{group_colour(group)}"></span>'
         cells = (f"{dot}{group + 1}", str(int(mine.sum())), escape(name), escape(words or "none"))
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    if names[MOST_ROWS:]:
+        atoms = int((found.groups[-1] >= MOST_ROWS).sum())
+        rows.append(
+            f"<tr><td></td><td>{atoms}</td><td>in {len(names) - MOST_ROWS} smaller groups</td></tr>"
+        )
     return rows
 
 

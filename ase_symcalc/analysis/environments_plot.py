@@ -15,6 +15,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from ase_symcalc.analysis.environments import Environments
 from ase_symcalc.analysis.sphere import sphere_grid, sphere_signal
@@ -26,6 +27,7 @@ COLOURS = {  # told apart by colour-blind eyes too
     "diamond": "#56b4e9",
     "liquid": "#cc79a7",
     "surface": "#e69f00",
+    "other": "#bbbbbb",
 }
 GROUPS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f7f7f")
 NONE = "#bbbbbb"
@@ -91,6 +93,8 @@ def draw_atoms(axes: Axes, atoms: Atoms, colours: Sequence[str], title: str) -> 
     axes.set_aspect("equal")
     axes.margins(0.08)
     axes.set(xlabel="x (Å)", ylabel="z (Å)")
+    narrow = np.ptp(z) > 2 * np.ptp(x)  # more labels would touch
+    axes.xaxis.set_major_locator(MaxNLocator(2 if narrow else 5, integer=True))
     axes.set_title(title, fontsize="small", color="0.35")
 
 
@@ -136,6 +140,7 @@ def _draw_map(axes: Axes, found: Environments) -> None:
     _legend(axes, shown)
     first, second = (f"{100 * part:.0f} %" for part in found.explained)
     axes.set(xlabel=f"first axis ({first})", ylabel=f"second axis ({second})")
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # more labels would touch
     axes.set_aspect("equal", adjustable="datalim")  # distances are those of the descriptors
     axes.set_title("map of the environments", fontsize="small", color="0.35")
     axes.spines[["top", "right"]].set_visible(False)

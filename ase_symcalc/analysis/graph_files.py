@@ -13,6 +13,7 @@ from ase.io.jsonio import decode, encode
 from jaxtyping import Float64, Int64
 
 from ase_symcalc.errors import InputError
+from ase_symcalc.potential_files.tables import read_json
 
 FORMAT = "ase_symcalc graph 1"
 
@@ -62,14 +63,22 @@ def load_graph(path: str | Path) -> WeightedGraph:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            header = json.loads(str(stored["header"]))
+            header = read_json(str(stored["header"]).encode())
             if header["format"] != FORMAT:
                 raise ValueError(f"its format is {header['format']!r}")
+            read_json(header["atoms"].encode())  # for ASE's reader does not look how deep it is
             return WeightedGraph(
                 Atoms.fromdict(decode(header["atoms"])),
                 *(stored[name] for name in ("edge_index", "unit_shifts", "weights")),
             )
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        zipfile.BadZipFile,
+    ) as error:
         raise InputError(
             f"{path} is not a graph that save_graph wrote, or is damaged ({error})"
         ) from error

@@ -15,7 +15,10 @@ from ase_symcalc.analysis.radial import GaussianBasis
 from ase_symcalc.errors import InputError
 from ase_symcalc.structures import neighbour_pairs
 
-LABELS = ("fcc", "bcc", "hcp", "diamond", "liquid", "surface")
+LABELS = ("fcc", "bcc", "hcp", "diamond", "liquid", "surface", "other")
+
+OUTLYING = 3.0
+"""Standard deviations from the nearest reference beyond which its name says nothing."""
 
 NEAREST = 6
 """Neighbours whose mean distance is the length of a structure: all are in the first shell of
@@ -67,7 +70,8 @@ def label_atoms(atoms: Atoms) -> tuple[list[str], Float64[np.ndarray, "n_atoms"]
     -------
     list of str, and (n_atoms,) array
         Labels, and distances from the nearest reference in standard deviations of the
-        references: about 1 is as expected, and far above it the name means little.
+        references: about 1 is as expected, and what is further than 3 from a
+        crystal or surface is "other", as atoms of molecules are.
 
     Raises
     ------
@@ -83,7 +87,10 @@ def label_atoms(atoms: Atoms) -> tuple[list[str], Float64[np.ndarray, "n_atoms"]
     """
     found = references()
     nearest, distances = found.nearest(SPECTRUM(_scaled(atoms)))
-    return [LABELS[found.labels[n]] for n in nearest], distances
+    labels = found.labels[nearest]
+    strange = (distances > OUTLYING) & (labels != LABELS.index("liquid"))
+    labels = np.where(strange, LABELS.index("other"), labels)
+    return [LABELS[label] for label in labels], distances
 
 
 def length_of(atoms: Atoms) -> float:

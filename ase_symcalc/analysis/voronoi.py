@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,22 +57,29 @@ def voronoi_cells(
 
     Notes
     -----
-    Which atoms share a face, and which faces meet in a vertex, is found by Qhull. Given that,
-    a vertex is the point at equal distance from the atoms p_k around it, four as a rule: with
-    p̄ their mean and q_k = p_k - p̄ it is
+    Which atoms share a face, and which third atom k bounds each side of it, is found by Qhull.
+    Given that, a corner x of the face between i and j lies on three planes, that of the face and
+    those of the sides before and after it, each half-way between i and another atom:
 
-        x = p̄ + ½ (Σ q_k q_kᵀ)⁻¹ Σ q_k |q_k|²,
+        (p_k - p_i) · (x - p_i) = ½ |p_k - p_i|².
 
-    the circumcentre of the tetrahedron. In perfect crystals more atoms than four have the
-    same distance from a vertex. The formula then is the least-squares solution for all, which
-    exists wherever they span space, so its gradient is finite and keeps the symmetry; the
-    limit of four of them would depend on which are chosen, and four in one plane have none.
-    Faces of no area, which such a vertex hides, are left out.
+    In perfect crystals more than four atoms may have the same distance from a corner. Displaced
+    by d, they leave the three planes of a face where they are but for an area of order d², so
+    first derivatives of areas and angles are exact there too; second ones jump.
 
-    Derivatives are exact where four atoms surround each vertex, as in anything shaken or in
-    bcc. At a vertex of more atoms they are those of the least-squares point: finite, but not
-    those of volumes and areas, which differ by as much as they are for single cells of
-    perfect fcc and diamond.
+    Along a side more than three cells may meet, as in a simple cubic crystal. A displacement d
+    then opens a face between two of them on one side, of an area of order |d|, which has no
+    derivative; faces of no area are left out. The line of such a side is the mean over the atoms
+    beyond it. With two, derivatives of single areas and angles are so the means of the derivatives
+    from both sides, which central differences give; but sums over the faces of an atom miss those
+    that open.
+
+    Volumes have first derivatives everywhere. A face of area A between i and j, with its middle
+    at c, adds
+
+        dV_i = A/|p_j - p_i| ((c - p_i) · dp_i - (c - p_j) · dp_j),
+
+    what its plane sweeps. These are used whatever meets at corners and sides.
 
     Solid angles are sums over triangles: van Oosterom and Strackee, IEEE Trans. Biomed. Eng. 30,
     125 (1983).
@@ -82,8 +90,7 @@ def voronoi_cells(
     faces = find_faces(here, box)
     points = positions[torch.as_tensor(faces.point_atoms)]
     points = points + torch.as_tensor(faces.point_shifts).to(cell) @ cell
-    vertices = _vertices(points, faces)
-    return _measured(positions, points, vertices, faces)
+    return _measured(positions, points, faces)
 
 
 def unbounded_atoms(
@@ -124,43 +131,69 @@ def _unbounded_in_words(atoms: np.ndarray) -> str:
     )
 
 
-def _vertices(points: Tensor, faces: Faces) -> Tensor:
-    """Circumcentres of the points around each vertex, (n_vertices, 3)."""
-    corner, point = torch.as_tensor(faces.vertex_points)
-    n = int(corner.max()) + 1
-    around = points[point]
-    counts = torch.bincount(corner, minlength=n).to(points)[:, None]
-    means = points.new_zeros(n, 3).index_add(0, corner, around) / counts
-    q = around - means[corner]
-    squares = q.square().sum(dim=1, keepdim=True)
-    sums = points.new_zeros(n, 3, 3).index_add(0, corner, q[:, :, None] * q[:, None, :])
-    moments = points.new_zeros(n, 3).index_add(0, corner, q * squares)
-    return means + torch.linalg.solve(sums, moments) / 2
-
-
-def _measured(positions: Tensor, points: Tensor, vertices: Tensor, faces: Faces) -> VoronoiCells:
+def _measured(positions: Tensor, points: Tensor, faces: Faces) -> VoronoiCells:
     """Areas, solid angles and volumes of faces as fans of triangles about their middles."""
-    face, start, end = torch.as_tensor(faces.sides)
-    edge_index = torch.as_tensor(faces.edge_index)
-    n_faces, n_atoms = edge_index.shape[1], len(positions)
-    origin = positions[edge_index[0]]
-    a, b = vertices[start] - origin[face], vertices[end] - origin[face]
+    edge_index, other = torch.as_tensor(faces.edge_index), torch.as_tensor(faces.other_points)
+    face, following = torch.as_tensor(faces.sides)
+    n_faces = edge_index.shape[1]
+    own, apart = points[edge_index[0]], points[other] - points[edge_index[0]]
+    a = _corners(points, own, apart, faces)
+    b = a[following]
     counts = torch.bincount(face, minlength=n_faces).to(points)[:, None]
-    middle = (points.new_zeros(n_faces, 3).index_add(0, face, a) / counts)[face]
-    normals = torch.linalg.cross(a - middle, b - middle) / 2
-    sums = points.new_zeros(n_faces, 3).index_add(0, face, normals)
+    middles = points.new_zeros(n_faces, 3).index_add(0, face, a) / counts
+    to_a, to_b = a - middles[face], b - middles[face]
+    triangles = torch.linalg.cross(to_a, to_b) / 2
+    sums = points.new_zeros(n_faces, 3).index_add(0, face, triangles)
     areas = torch.linalg.vector_norm(sums, dim=1)
-    angles = points.new_zeros(n_faces).index_add(0, face, _solid_angle(middle, a, b))
-    apart = points[torch.as_tensor(faces.other_points)] - origin
-    pyramids = areas * torch.linalg.vector_norm(apart, dim=1) / 6
+    parts = (triangles * (sums / areas[:, None])[face]).sum(dim=1, keepdim=True)
+    moments = points.new_zeros(n_faces, 3).index_add(0, face, parts * (to_a + to_b) / 3)
+    centroids = own + middles + moments / areas[:, None]
+    angles = points.new_zeros(n_faces).index_add(0, face, _solid_angle(middles[face], a, b))
+    pyramids = _Pyramids.apply(own, own + apart, areas, centroids)
     return VoronoiCells(
         edge_index=edge_index,
         unit_shifts=torch.as_tensor(faces.unit_shifts),
         reverse=torch.as_tensor(faces.reverse),
         areas=areas,
         solid_angles=angles,
-        volumes=points.new_zeros(n_atoms).index_add(0, edge_index[0], pyramids),
+        volumes=points.new_zeros(len(positions)).index_add(0, edge_index[0], pyramids),
     )
+
+
+def _corners(points: Tensor, own: Tensor, apart: Tensor, faces: Faces) -> Tensor:
+    """Where each side of a face ends and the next begins, seen from its atom: (n_sides, 3)."""
+    face, following = torch.as_tensor(faces.sides)
+    side, point = torch.as_tensor(faces.side_points)
+    distance = torch.linalg.vector_norm(apart, dim=1, keepdim=True)
+    normal = apart / distance
+    towards = points[point] - own[face[side]]
+    n = normal[face[side]]
+    # so scaled, planes through one line of the face have a mean that no atom dominates
+    across = torch.linalg.vector_norm(torch.linalg.cross(towards, n), dim=1, keepdim=True)
+    planes = torch.cat([towards, towards.square().sum(dim=1, keepdim=True) / 2], dim=1) / across
+    counts = torch.bincount(side, minlength=len(face)).to(points)[:, None]
+    lines = points.new_zeros(len(face), 4).index_add(0, side, planes) / counts
+    plane = torch.cat([normal, distance / 2], dim=1)[face]
+    three = torch.stack([plane, lines, lines[following]], dim=1)
+    return torch.linalg.solve(three[:, :, :3], three[:, :, 3])
+
+
+class _Pyramids(torch.autograd.Function):
+    """Volumes between atoms and their faces; derivatives are those of sums over whole cells."""
+
+    @staticmethod
+    def forward(own: Tensor, other: Tensor, areas: Tensor, centroids: Tensor) -> Tensor:
+        return areas * torch.linalg.vector_norm(other - own, dim=1) / 6
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        own, other, areas, centroids = ctx.saved_tensors
+        swept = (gradient * areas / torch.linalg.vector_norm(other - own, dim=1))[:, None]
+        return swept * (centroids - own), swept * (other - centroids), None, None
 
 
 def _solid_angle(a: Tensor, b: Tensor, c: Tensor) -> Tensor:

@@ -10,9 +10,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Voronoi, cKDTree
 
+from ase_symcalc.errors import InputError
 from ase_symcalc.structures import neighbour_pairs
+from ase_symcalc.structures.neighbours import TOO_CLOSE
 
-SAME = 1e-5  # Å: vertices closer than this are one
+SAME = 1e-6
+"""Å: vertices closer than this are one, as are lines that bound a face; sides shorter, and faces
+narrower, are none."""
+
+MOVES = 1e-8  # Å; beyond rounding and within `SAME`
+
+PARALLEL = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,10 +31,10 @@ class Faces:
     """the atoms themselves, then images around them: of which atom each point is"""
     point_shifts: Int64[np.ndarray, "n_points 3"]
     """and in which cell"""
-    vertex_points: Int64[np.ndarray, "2 n_incidences"]
-    """vertex, and a point at the least distance from it; every such point, four at least"""
-    sides: Int64[np.ndarray, "3 n_sides"]
-    """face, and the vertices at both ends of a side of it, in order around the face"""
+    sides: Int64[np.ndarray, "2 n_sides"]
+    """face, and the side of it that follows this one in order around the face"""
+    side_points: Int64[np.ndarray, "2 n_incidences"]
+    """side, and a point whose cell meets both cells of the face along it: one as a rule"""
     edge_index: Int64[np.ndarray, "2 n_faces"]
     unit_shifts: Int64[np.ndarray, "n_faces 3"]
     other_points: Int64[np.ndarray, "n_faces"]
@@ -41,25 +49,39 @@ def find_faces(
     """Find the faces of the Voronoi cells of a crystal.
 
     Images are added until no cell can change: a cell whose vertices are within R/2 of its
-    atom is not cut by points further than R.
+    atom is not cut by points further than R. Qhull tells which cells may touch, of atoms moved by
+    `MOVES`: where many have the same distance from a vertex but for rounding, it loses some.
+    Sides of faces are found here, from the positions as given.
 
     Raises
     ------
     InputError
-        If the geometry has no meaning.
+        If the geometry has no meaning, or two atoms are closer than 0.1 Å.
     """
     n_atoms = len(positions)
+    _check_apart(positions, cell)
+    moves = np.random.default_rng(0).normal(0, MOVES, positions.shape)
     reach = 2.5 * (abs(np.linalg.det(cell)) / n_atoms) ** (1 / 3)
     while True:
         atoms, shifts = _points(positions, cell, reach)
         points = positions[atoms] + shifts @ cell
         furthest = np.inf
         if len(points) > 4:
-            diagram = Voronoi(points)
+            diagram = Voronoi(points + moves[atoms])
             furthest = _furthest_vertex(diagram, n_atoms)
         if 2 * furthest <= reach:
-            return _faces(diagram, n_atoms, atoms, shifts)
+            return _faces(diagram, points, atoms, shifts)
         reach *= 1.4
+
+
+def _check_apart(positions: np.ndarray, cell: np.ndarray) -> None:
+    pairs = neighbour_pairs(positions, cell, np.ones(3, dtype=bool), TOO_CLOSE)
+    if len(pairs.centre):
+        i, j = pairs.centre[0], pairs.neighbour[0]
+        raise InputError(
+            f"atoms {i} and {j} are closer than {TOO_CLOSE} Å, so no plane between them can be "
+            "told; delete one of two copies, or check the cell and the units of the positions"
+        )
 
 
 def _points(positions: np.ndarray, cell: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
@@ -84,33 +106,26 @@ def _furthest_vertex(diagram: Voronoi, n_atoms: int) -> float:
     return furthest
 
 
-def _faces(diagram: Voronoi, n_atoms: int, atoms: np.ndarray, shifts: np.ndarray) -> Faces:
-    mine = np.flatnonzero((diagram.ridge_points < n_atoms).any(axis=1))
-    used = np.unique(np.concatenate([diagram.ridge_vertices[r] for r in mine]))
-    merged = _merge(diagram.vertices, used)
-    places = np.empty((merged.max() + 1, 3))
-    places[merged[used]] = diagram.vertices[used]
+def _faces(diagram: Voronoi, points: np.ndarray, atoms: np.ndarray, shifts: np.ndarray) -> Faces:
+    n_atoms = int(atoms.max()) + 1
+    names, around = _points_around(diagram)
     rows, rings = [], []
-    for r in mine:
-        corners = np.unique(merged[diagram.ridge_vertices[r]])
-        if len(corners) < 3:
-            continue
-        for i, other in (diagram.ridge_points[r], diagram.ridge_points[r][::-1]):
-            if i < n_atoms:
-                axis = diagram.points[other] - diagram.points[i]
+    for r in np.flatnonzero((diagram.ridge_points < n_atoms).any(axis=1)).tolist():
+        corners, ends = diagram.ridge_vertices[r], diagram.ridge_points[r].tolist()
+        others = set().union(*(around[name] for name in names[corners])) - set(ends)
+        ring = _sides(points, ends, np.array(sorted(others)), diagram.vertices[corners])
+        for i, other in (ends, ends[::-1]):
+            if i < n_atoms and ring:
                 rows.append((i, atoms[other], *shifts[other], other))
-                rings.append(corners[_around(places[corners], axis)])
+                rings.append(ring)
     table = np.array(rows)
     keep, reverse = _pair_up(table[:, :5])
-    sides = [
-        (np.full(len(rings[k]), face), rings[k], np.roll(rings[k], -1))
-        for face, k in enumerate(keep)
-    ]
+    sides, side_points = _numbered([rings[k] for k in keep])
     return Faces(
         point_atoms=atoms,
         point_shifts=shifts,
-        vertex_points=_incidences(diagram, merged),
-        sides=np.concatenate(sides, axis=1),
+        sides=sides,
+        side_points=side_points,
         edge_index=table[keep, :2].T.copy(),
         unit_shifts=table[keep, 2:5],
         other_points=table[keep, 5],
@@ -118,27 +133,91 @@ def _faces(diagram: Voronoi, n_atoms: int, atoms: np.ndarray, shifts: np.ndarray
     )
 
 
-def _merge(vertices: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Give numbers to vertices, equal ones if they coincide; -1 to those not used.
-
-    A used one may coincide with some that are not: the points around these are around it too.
-    """
-    pairs = cKDTree(vertices).query_pairs(SAME, output_type="ndarray")
-    n = len(vertices)
+def _points_around(diagram: Voronoi) -> tuple[np.ndarray, list[set[int]]]:
+    """Give vertices numbers, equal ones if they coincide; and the points around each number."""
+    pairs = cKDTree(diagram.vertices).query_pairs(SAME, output_type="ndarray")
+    n = len(diagram.vertices)
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    places = connected_components(links, directed=False)[1]
-    numbers = np.full(places.max() + 1, -1)
-    occupied = np.unique(places[used])
-    numbers[occupied] = np.arange(len(occupied))
-    return numbers[places]
+    n_names, names = connected_components(links, directed=False)
+    around: list[set[int]] = [set() for _ in range(n_names)]
+    for ends, corners in zip(diagram.ridge_points.tolist(), diagram.ridge_vertices, strict=True):
+        for corner in corners:
+            if corner >= 0:
+                around[names[corner]].update(ends)
+    return names, around
 
 
-def _around(corners: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """Order of a face's corners around it, by angle about its middle."""
-    offsets = corners - corners.mean(axis=0)
-    u = offsets[0]
-    v = np.cross(axis / np.linalg.norm(axis), u)
-    return np.argsort(np.arctan2(offsets @ v, offsets @ u))
+def _sides(
+    points: np.ndarray, ends: list[int], others: np.ndarray, corners: np.ndarray
+) -> list[np.ndarray]:
+    """Points beyond each side of a face, in order around it; none if it has no area.
+
+    In the plane of the face each of the other points is beyond a line, u · z = h.
+    """
+    own, axis = points[ends[0]], points[ends[1]] - points[ends[0]]
+    middle = corners.mean(axis=0)
+    extent = np.linalg.norm(corners - middle, axis=1).max()
+    if extent < SAME:
+        return []
+    middle += axis * (0.5 - (middle - own) @ axis / (axis @ axis))
+    towards = points[others] - own
+    flat = towards @ np.linalg.svd(axis[None])[2][1:].T
+    sizes = np.linalg.norm(flat, axis=1)
+    cut = sizes > PARALLEL
+    heights = (towards**2).sum(axis=1) / 2 - towards @ (middle - own)
+    lines = np.column_stack([flat, heights])[cut] / sizes[cut, None]
+    groups = _alike(lines * [extent, extent, 1])
+    lines = np.array([lines[group].mean(axis=0) for group in groups])
+    order = np.argsort(np.arctan2(lines[:, 1], lines[:, 0]))
+    lengths = _lengths(lines[order])
+    if lengths.max() < SAME:  # nothing is behind all lines
+        return []
+    order = order[lengths > -SAME]
+    while len(order) > 2:
+        lengths = _lengths(lines[order])
+        shortest = int(lengths.argmin())
+        if lengths[shortest] >= SAME:
+            break
+        order = np.delete(order, shortest)
+    if len(order) < 3 or not np.isfinite(lengths).all():
+        return []
+    # a triangle between the middle and each side
+    if lines[order, 2] @ lengths / 2 < SAME * lengths.sum():
+        return []
+    return [others[cut][groups[k]] for k in order]
+
+
+def _alike(lines: np.ndarray) -> list[np.ndarray]:
+    """Group lines that are the same within `SAME`."""
+    same = np.abs(lines[:, None] - lines).max(axis=2) < SAME
+    firsts = same.argmax(axis=1)
+    return [np.flatnonzero(firsts == k) for k in np.unique(firsts)]
+
+
+def _lengths(lines: np.ndarray) -> np.ndarray:
+    """Length (Å) of the part of each line that is behind all others; negative if none is."""
+    normals, heights = lines[:, :2], lines[:, 2]
+    slopes = normals[:, ::-1] * [-1, 1] @ normals.T
+    slack = heights - heights[:, None] * (normals @ normals.T)
+    np.fill_diagonal(slack, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = slack / slopes
+    stops = np.where(slopes > PARALLEL, at, np.inf).min(axis=1)
+    starts = np.where(slopes < -PARALLEL, at, -np.inf).max(axis=1)
+    beyond = ((np.abs(slopes) <= PARALLEL) & (slack < -SAME)).any(axis=1)
+    return np.where(beyond, -np.inf, stops - starts)
+
+
+def _numbered(rings: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """`sides` and `side_points` of `Faces`."""
+    sides: list[tuple[int, int]] = []
+    side_points: list[tuple[int, int]] = []
+    for face, ring in enumerate(rings):
+        start = len(sides)
+        for k, points in enumerate(ring):
+            side_points += [(len(sides), point) for point in points]
+            sides.append((face, start + (k + 1) % len(ring)))
+    return np.array(sides).T.copy(), np.array(side_points).T.copy()
 
 
 def _pair_up(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -149,13 +228,3 @@ def _pair_up(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     place = {face: n for n, face in enumerate(seen)}
     keep = [index[face] for face in seen]
     return np.array(keep), np.array([place[other[face]] for face in seen])
-
-
-def _incidences(diagram: Voronoi, merged: np.ndarray) -> np.ndarray:
-    """Vertex and point, for all points around each vertex that is used, each once."""
-    lengths = [len(ring) for ring in diagram.ridge_vertices]
-    corners = np.concatenate([np.asarray(ring) for ring in diagram.ridge_vertices])
-    ends = np.repeat(diagram.ridge_points, lengths, axis=0)
-    names = np.where(corners >= 0, merged[corners], -1)
-    both = np.concatenate([np.column_stack([names, ends[:, k]]) for k in (0, 1)])
-    return np.unique(both[both[:, 0] >= 0], axis=0).T.astype(np.int64)

@@ -18,8 +18,9 @@ def add_parser(subparsers: Any) -> None:
         "describe",
         help="environments of atoms: grouped, named, followed",
         description="Group the atoms of a structure or trajectory by their surroundings, name "
-        "these by the nearest of fcc, bcc, hcp, diamond, liquid and surface, and compare the "
-        "groups with Wyckoff orbits. Writes results, a picture, and a page to turn and point at.",
+        "these by the nearest of fcc, bcc, hcp, diamond, liquid and surface, if one is near, and "
+        "compare the groups with Wyckoff orbits. Writes results, a picture, and a page to turn "
+        "and point at.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="of several images, all")
     parser.add_argument(

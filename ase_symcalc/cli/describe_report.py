@@ -13,6 +13,8 @@ from ase_symcalc.analysis import Environments
 from ase_symcalc.apps.record import make_record
 from ase_symcalc.cli.console import output
 
+MOST_ROWS = 20
+
 SETTINGS = {
     "file": "file",
     "descriptor": "descriptor",
@@ -74,15 +76,25 @@ def print_table(
     table = Table(title=title, title_justify="left")
     for name in ("group", "atoms", "named", "Wyckoff orbits"):
         table.add_column(name)
-    for group in record["results"]["groups"]:
+    groups = record["results"]["groups"]
+    for group in groups[:MOST_ROWS]:
         mine = found.groups[-1] == group["number"] - 1
         orbits = sorted({o for o, m in zip(found.orbits or (), mine, strict=False) if m})
         words = ", ".join(orbits[:6]) + (f" and {len(orbits) - 6} more" if orbits[6:] else "")
         table.add_row(str(group["number"]), str(int(mine.sum())), group["name"], words or "none")
+    if groups[MOST_ROWS:]:
+        atoms = sum(group["atoms_in_last_frame"] for group in groups[MOST_ROWS:])
+        table.add_row("", str(atoms), f"in {len(groups) - MOST_ROWS} smaller groups", "")
+    alone = int((found.groups[-1] < 0).sum())
+    if alone:
+        table.add_row("none", str(alone), "", "")
     console = output()
     console.print(table)
-    for sentence in found.against_orbits():
+    sentences = found.against_orbits()
+    for sentence in sentences[:MOST_ROWS]:
         console.print(sentence, markup=False, soft_wrap=True)
+    if sentences[MOST_ROWS:]:
+        console.print(f"and {len(sentences) - MOST_ROWS} more such, in {args.out}", markup=False)
     for name, values in found.fractions().items():
         course = f"{100 * values[0]:.0f} %"
         if len(values) > 1:

@@ -2,22 +2,29 @@
 
     python benchmarks/analysis/defects.py --picture environments.png --out environments.json
 
-A copper slab, a crystal with stacking faults, and a screw dislocation in tungsten, whose line
-is along y in the picture. Prints how many atoms have which name and should have it, and which
-groups are near the line.
+A copper slab, a crystal with stacking faults, two grain boundaries relaxed with ASE's EMT
+potential, and a screw dislocation in tungsten; their axes are along y, across the picture.
+Prints how many atoms have which name and should have it, and which groups are near the line.
 """
 
 import argparse
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.build import fcc111
-from ase.lattice.cubic import BodyCenteredCubic
+from ase.calculators.emt import EMT
+from ase.lattice.cubic import BodyCenteredCubic, FaceCenteredCubic
+from ase.neighborlist import neighbor_list
+from ase.optimize import FIRE
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from _timing import about
 
 from ase_symcalc.analysis import GaussianBasis, PowerSpectrum, find_environments, label_atoms
 from ase_symcalc.analysis.environments_plot import COLOURS, draw_atoms, group_colour
@@ -43,6 +50,41 @@ def stacking_faults():
     atoms = Atoms(f"Cu{len(layers)}", places, cell=cell, pbc=True) * (6, 4, 1)
     around = [layers[i - 1] == layers[(i + 1) % len(layers)] for i in range(len(layers))]
     return atoms, {"hcp": 24 * sum(around), "fcc": 24 * (len(layers) - sum(around))}
+
+
+def grain_boundaries(a=3.59):
+    """Two symmetric Σ5(210)[001] tilt boundaries, made by mirrors and relaxed.
+
+    Pairs of atoms that the mirrors bring too close are one atom between them.
+    """
+    directions = [[-1, 2, 0], [0, 0, 1], [2, 1, 0]]
+    grain = FaceCenteredCubic(directions=directions, size=(2, 2, 2), symbol="Cu", latticeconstant=a)
+    image = grain.copy()
+    image.positions[:, 2] *= -1
+    both = grain + image
+    both.cell[2] *= 2
+    keep = np.ones(len(both), dtype=bool)
+    for i, j, vector in zip(*neighbor_list("ijD", both, a / 2), strict=True):
+        if i < j and keep[i] and keep[j]:
+            both.positions[i] += vector / 2
+            keep[j] = False
+    both = both[keep]
+    both.calc = EMT()
+    FIRE(both, logfile=None).run(fmax=0.05, steps=200)
+    both.positions[:, 2] += both.cell[2, 2] / 4
+    both.wrap()
+    return both
+
+
+def name_boundaries(axes):
+    """Colour by the nearest reference; counts names by distance from a boundary."""
+    atoms = grain_boundaries()
+    labels = np.array(label_atoms(atoms)[0])
+    draw_atoms(axes, atoms, [COLOURS[label] for label in labels], "grain boundaries, by reference")
+    half = atoms.cell[2, 2] / 2
+    away = abs(atoms.positions[:, 2] % half - half / 2)
+    shells = {"within 1 Å": away < 1, "1 to 3 Å": (away >= 1) & (away < 3), "beyond": away >= 3}
+    return {name: dict(Counter(labels[shell].tolist())) for name, shell in shells.items()}
 
 
 def screw_dislocation(a=3.165, radius=22.0):
@@ -103,22 +145,25 @@ def main():
     parser.add_argument("--picture", default="environments.png")
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")
     args = parser.parse_args()
-    figure = Figure(figsize=(13, 5), layout="constrained")
+    figure = Figure(figsize=(15, 5), layout="constrained")
     FigureCanvasAgg(figure)
-    first, second, third = figure.subplots(1, 3)
+    first, second, third, fourth = figure.subplots(1, 4, width_ratios=(3, 2, 2.5, 4))
     results = {
         "slab": name_atoms(first, slab, "surfaces of a slab"),
         "stacking faults": name_atoms(second, stacking_faults, "stacking faults"),
-        "screw dislocation": group_core(third),
+        "grain boundaries": name_boundaries(third),
+        "screw dislocation": group_core(fourth),
     }
     for name, numbers in results.items():
         print(name, numbers)
-    for axes, names in ((first, ("fcc", "surface")), (second, ("fcc", "hcp"))):
+    named = {first: ("fcc", "surface"), second: ("fcc", "hcp"), third: ("fcc", "hcp", "liquid")}
+    for axes, names in named.items():
         handles = [axes.scatter([], [], color=COLOURS[name], label=name) for name in names]
-        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     figure.savefig(args.picture, dpi=110)
     if args.out:
-        args.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        record = about(cases=results)
+        args.out.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import argparse
 import io
 import json
 import lzma
+import sys
 import time
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from _timing import about
 
 from ase_symcalc.analysis import GaussianBasis, PowerSpectrum, material_embedding
 
@@ -91,7 +95,7 @@ def main():
         "volume, Å³/atom": [[a.get_volume() / len(a) for a in s] for s in (train, test)],
         "mixing, meV/atom": [mixing(s, elements, references) for s in (train, test)],
     }
-    results = {"train": len(train), "test": len(test), "embedding_cpu_s": spent, "mae": {}}
+    results = about(train=len(train), test=len(test), embedding_cpu_s=spent, mae={})
     for name, (y, y_test) in targets.items():
         y, y_test = np.array(y), np.array(y_test)
         linear = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-6, 3, 10)))

@@ -8,6 +8,7 @@ rate; a crystal without surfaces melts far above its melting point.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from _timing import about
 
 from ase_symcalc.analysis import GaussianBasis, PowerSpectrum, find_environments
 from ase_symcalc.analysis.environments_plot import plot_environments
@@ -27,7 +31,9 @@ def heat(first, last, steps, every):
     atoms.set_cell(atoms.cell * 1.05 ** (1 / 3), scale_atoms=True)
     atoms.calc = EMT()
     MaxwellBoltzmannDistribution(atoms, temperature_K=first, rng=rng)
-    dynamics = Langevin(atoms, 5 * units.fs, temperature_K=first, friction=0.02 / units.fs, rng=rng)
+    dynamics = Langevin(
+        atoms, 5 * units.fs, temperature_K=first, friction=0.02 / units.fs, rng=rng, fixcm=False
+    )
     frames, temperatures = [], []
     for step in range(0, steps, every):
         target = first + (last - first) * step / steps
@@ -61,9 +67,11 @@ def main():
         parts = {name: round(float(values[i]), 2) for name, values in course.items()}
         print(f"{temperatures[i]:.0f} K, moved {moved[i]:.2f} Å", parts)
     if args.out:
-        record = {"temperature_K": temperatures, "moved_A": moved} | {
-            n: v.tolist() for n, v in course.items()
-        }
+        record = (
+            about()
+            | {"temperature_K": temperatures, "moved_A": moved}
+            | {n: v.tolist() for n, v in course.items()}
+        )
         args.out.write_text(json.dumps(record) + "\n")
 
 

@@ -10,13 +10,18 @@ the two differ. dscribe cuts at the same distance, since the weights end there.
 import argparse
 import json
 import statistics
+import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 from ase.build import bulk
 from dscribe.descriptors import SOAP
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from _timing import about
 
 from ase_symcalc.analysis import Bispectrum, GaussianBasis, PowerSpectrum, environment_kernel
 
@@ -82,7 +87,8 @@ def main():
         results[name] = measure(atoms, elements, n_max, lmax, args.repeats)
         print(name, {key: float(f"{value:.3g}") for key, value in results[name].items()})
     if args.out:
-        args.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        record = about(dscribe=version("dscribe"), cases=results)
+        args.out.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

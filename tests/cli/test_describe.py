@@ -44,6 +44,18 @@ def test_trajectory_is_followed_and_printed_as_json(symcalc, tmp_path):
     assert record["potential"]["name"]
 
 
+def test_many_groups_are_cut_short(symcalc, tmp_path):
+    atoms = bulk("Cu", cubic=True) * (2, 2, 2)
+    atoms.rattle(0.4, seed=1)
+    write(tmp_path / "melt.traj", atoms)
+    code, out, err = symcalc("describe", "melt.traj", "--threshold", 0.001)
+    assert code == 0, err
+    assert "in 12 smaller groups" in out
+    assert len(out.splitlines()) < 60
+    record = json.loads((tmp_path / "melt-describe.json").read_text())
+    assert len(record["results"]["groups"]) == 32
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

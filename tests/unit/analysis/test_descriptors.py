@@ -225,8 +225,11 @@ def test_basis_without_meaning_is_refused(numbers, message):
 def test_what_cannot_be_described_is_refused():
     with pytest.raises(UnsupportedElementError, match="not among Ni"):
         PowerSpectrum(("Ni",), SMALL)(alloy())
-    with pytest.raises(InputError, match="different chemical symbols"):
-        PowerSpectrum(("Ni", "Ni"))
+    for elements in (("Ni", "Ni"), ("Xx1",), ()):
+        with pytest.raises(InputError, match="different chemical symbols"):
+            PowerSpectrum(elements)
+    with pytest.raises(InputError, match="no atoms"):
+        PowerSpectrum(("Ni",), SMALL)(Atoms())
     with pytest.raises(InputError, match="expected the same"):
         project(build_graph(alloy(), 3.0), ("Ni", "Mo"), SMALL)
 

@@ -1,11 +1,14 @@
 """Atoms are named and grouped as a crystallographer would."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bcc110, bulk, diamond111, fcc100, fcc111
+from ase.build import bcc110, bulk, diamond111, fcc100, fcc111, molecule
+from ase.lattice.cubic import FaceCenteredCubic
+from ase.neighborlist import neighbor_list
 from matplotlib.image import imread
 
 from ase_symcalc.analysis import (
@@ -83,6 +86,50 @@ def test_stacking_fault_is_two_layers_of_hcp():
     assert [i for i, label in enumerate(labels) if label == "hcp"] == [4, 5]
     assert set(labels) == {"fcc", "hcp"}
     assert distances.max() < 2
+
+
+def grain_boundary():
+    """Two mirror-symmetric Σ5(210)[001] boundaries, at the bottom and in the middle of the cell.
+
+    Pairs of atoms that the mirrors bring too close are one atom between them.
+    """
+    directions = [[-1, 2, 0], [0, 0, 1], [2, 1, 0]]
+    grain = FaceCenteredCubic(directions=directions, size=(1, 2, 2), symbol="Cu")
+    image = grain.copy()
+    image.positions[:, 2] *= -1
+    both = grain + image
+    both.cell[2] *= 2
+    keep = np.ones(len(both), dtype=bool)
+    for i, j, vector in zip(*neighbor_list("ijD", both, 1.8), strict=True):
+        if i < j and keep[i] and keep[j]:
+            both.positions[i] += vector / 2
+            keep[j] = False
+    return both[keep]
+
+
+def test_grain_boundaries_are_told_from_grains():
+    atoms = grain_boundary()
+    away = atoms.cell.lengths()[2] / 4
+    away -= abs(atoms.positions[:, 2] % (2 * away) - away)
+    labels = np.array(label_atoms(atoms)[0])
+    assert (labels[away > 2.5] == "fcc").all()
+    assert (labels[away < 0.1] != "fcc").all()
+    found = find_environments([atoms], PowerSpectrum(("Cu",), GaussianBasis(5.0, 4, 4)))
+    assert (found.groups[0][away > 5] == 0).all()
+    assert (found.groups[0][away < 2] != 0).all()
+
+
+def test_atoms_of_molecules_are_other():
+    for name in ("H2O", "C6H6", "CH3CH2OH"):
+        assert counts(molecule(name)).keys() == {"other"}
+
+
+def test_atoms_in_no_group_are_counted():
+    found = find_environments([bulk("Cu") * (2, 2, 2)], PowerSpectrum(("Cu",), BASIS))
+    some = replace(found, groups=np.array([[-1, -1, 0, 0, 0, 0, 0, 0]]))
+    split, alone = some.against_orbits()
+    assert split.startswith("the orbit Cu 4a is in no group, group 1: alike")
+    assert alone == "2 of 8 atoms are in no group"
 
 
 def test_a_melt_is_named_liquid():

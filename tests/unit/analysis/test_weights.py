@@ -1,6 +1,8 @@
 """Weights of graphs: sums that geometry demands, and gradients that differences confirm."""
 
+import json
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk, fcc111
 from ase.constraints import FixAtoms
+from ase.spacegroup import crystal
 
 from ase_symcalc.analysis import (
     SpeciesEncoding,
@@ -153,6 +156,113 @@ def test_degenerate_vertices_leave_gradients_finite_and_symmetric(name, noise):
     assert forces.abs().max() < 1e-5  # zero by symmetry
 
 
+def along_random_lines(atoms, value, step=1e-4):
+    """Exact and numerical derivatives of a number along random changes of positions and cell."""
+    tensors = torch.tensor(atoms.positions), torch.tensor(atoms.cell.array)
+    variables = [t.clone().requires_grad_() for t in tensors]
+    gradients = torch.autograd.grad(value(voronoi_cells(*variables, PERIODIC)), variables)
+    rng = np.random.default_rng(4)
+    exact, numerical = [], []
+    for _ in range(3):
+        moves = [torch.tensor(rng.normal(size=tuple(t.shape))) for t in tensors]
+        moves[1] /= 10
+        exact.append(sum(float((g * m).sum()) for g, m in zip(gradients, moves, strict=True)))
+        ends = []
+        for sign in (1, -1):
+            moved = [t + sign * step * m for t, m in zip(tensors, moves, strict=True)]
+            ends.append(float(value(voronoi_cells(*moved, PERIODIC))))
+        numerical.append((ends[0] - ends[1]) / (2 * step))
+    return np.array(exact), np.array(numerical)
+
+
+def faces_of(cells, values):
+    """Values of faces by the atoms and cells between which they are."""
+    keys = zip(*cells.edge_index.tolist(), *cells.unit_shifts.T.tolist(), strict=True)
+    return dict(zip(keys, values, strict=True))
+
+
+FLUORITE = crystal(
+    ["Ca", "F"],
+    [(0, 0, 0), (0.25, 0.25, 0.25)],
+    spacegroup=225,
+    cellpar=[5.46] * 3 + [90] * 3,
+    primitive_cell=True,
+)
+HCP = bulk("Mg", covera=(8 / 3) ** 0.5)
+RANDOM = Atoms("H7", np.random.default_rng(9).uniform(0, 5, (7, 3)), cell=[5, 5, 5], pbc=True)
+THREE_AT_SIDES = {"fcc": bulk("Cu") * (2, 1, 1), "diamond": bulk("Si") * (2, 1, 1)}
+THREE_AT_SIDES |= {"hcp": HCP * (2, 1, 1), "random": RANDOM}
+FOUR_AT_SIDES = {"simple cubic": bulk("Po", "sc", a=3.3) * (2, 1, 1), "fluorite": FLUORITE}
+MEASURES = {
+    "areas": lambda cells: cells.areas,
+    "solid angles": lambda cells: cells.solid_angles,
+    "weights": lambda cells: weights_voronoi(cells, normalise=False),
+    "normalised weights": weights_voronoi,
+    "normalised weights by area": lambda cells: weights_voronoi(cells, kind="area"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [*product(THREE_AT_SIDES, MEASURES), *product(FOUR_AT_SIDES, ("areas", "solid angles"))],
+)
+def test_derivatives_of_single_faces_are_the_central_ones(name, measure):
+    atoms = (THREE_AT_SIDES | FOUR_AT_SIDES)[name]
+    values = MEASURES[measure]
+    first = cells_of(atoms)[0]
+    noise = torch.randn(len(first.areas), generator=torch.Generator().manual_seed(5)).tolist()
+    counted = faces_of(first, noise)
+
+    def value(cells):
+        found = faces_of(cells, values(cells))
+        return sum(factor * found[face] for face, factor in counted.items())
+
+    exact, numerical = along_random_lines(atoms, value)
+    np.testing.assert_allclose(exact, numerical, atol=1e-3 * abs(numerical).max())
+
+
+@pytest.mark.parametrize("name", [*THREE_AT_SIDES, *FOUR_AT_SIDES])
+def test_derivatives_of_volumes_are_exact_whatever_meets(name):
+    atoms = (THREE_AT_SIDES | FOUR_AT_SIDES)[name]
+    factors = torch.randn(len(atoms), generator=torch.Generator().manual_seed(6)).double()
+    exact, numerical = along_random_lines(atoms, lambda cells: cells.volumes @ factors, 1e-3)
+    np.testing.assert_allclose(exact, numerical, atol=1e-3 * abs(numerical).max())
+
+
+def test_second_derivatives_of_volumes_are_exact():
+    positions, cell = cells_of(shaken(), grad=True)[1]
+    move = torch.randn(positions.shape, generator=torch.Generator().manual_seed(7)).double()
+
+    def gradient(places):
+        volumes = voronoi_cells(places, cell, PERIODIC).volumes
+        return torch.autograd.grad(volumes.square().sum(), places, create_graph=True)[0]
+
+    (exact,) = torch.autograd.grad((gradient(positions) * move).sum(), positions)
+    ends = [gradient(positions + sign * 1e-5 * move).detach() for sign in (1, -1)]
+    numerical = (ends[0] - ends[1]) / 2e-5
+    assert (exact - numerical).abs().max() < DERIVATIVE * numerical.abs().max()
+
+
+@pytest.mark.parametrize("noise", [1e-12, 1e-10, 1e-7, 1e-5, 1e-3])
+@pytest.mark.parametrize("name", ["simple cubic", "fluorite", "diamond"])
+def test_no_face_is_lost_near_perfect_crystals(name, noise):
+    atoms = (THREE_AT_SIDES | FOUR_AT_SIDES)[name].copy()
+    atoms.rotate(37, (1, 2, 3), rotate_cell=True)
+    atoms.positions += np.random.default_rng(3).normal(0, noise, atoms.positions.shape)
+    cells, (_, cell) = cells_of(atoms, grad=True)
+    volume = atoms.get_volume()
+    assert float(cells.volumes.detach().sum()) == pytest.approx(volume, rel=1e-5)
+    (slope,) = torch.autograd.grad(cells.volumes.sum(), cell)
+    expected = volume * np.linalg.inv(atoms.cell.array).T
+    np.testing.assert_allclose(slope.numpy(), expected, atol=1e-4 * abs(expected).max())
+
+
+def test_atoms_on_top_of_each_other_have_no_cells():
+    atoms = Atoms("Cu3", [(0, 0, 0), (2, 2, 2), (4, 0, 1e-3)], cell=[4, 4, 4], pbc=True)
+    with pytest.raises(InputError, match="atoms 0 and 2 are closer than"):
+        cells_of(atoms)
+
+
 def test_voronoi_weights_of_a_supercell_are_those_of_the_crystal():
     atoms = shaken()
     one, _ = cells_of(atoms)
@@ -217,7 +327,9 @@ def test_file_that_is_no_graph_is_refused(tmp_path):
     (tmp_path / "text.npz").write_text("no graph")
     np.savez(tmp_path / "other.npz", weights=np.ones(3))
     np.savez(tmp_path / "objects.npz", header=np.array([{}], dtype=object))
-    for name in ("text", "other", "objects"):
+    deep = json.dumps({"format": "ase_symcalc graph 1", "atoms": "[" * 200_000})
+    np.savez(tmp_path / "deep.npz", header=np.array(deep))
+    for name in ("text", "other", "objects", "deep"):
         with pytest.raises(InputError, match="not a graph that save_graph wrote"):
             load_graph(tmp_path / f"{name}.npz")
 
