@@ -33,7 +33,9 @@ def add_parser(subparsers: Any) -> None:
         "--members", type=int, metavar="N", help="train N potentials that differ in their seed"
     )
     parser.add_argument(
-        "--data", metavar="FOLDER", help="that data files are relative to, if not the file's own"
+        "--data",
+        metavar="FOLDER",
+        help="that data files are relative to, if not the file's own, as those beginning ./ stay",
     )
     parser.add_argument(
         "--resume",

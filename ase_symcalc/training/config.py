@@ -243,7 +243,8 @@ def read_config(path: Path | str, data: Path | str | None = None) -> TrainConfig
     ----------
     path : path
     data : path, optional
-        Folder that the paths of data files are relative to instead.
+        Folder that the paths of data files are relative to instead, but for those that begin
+        with ``./``.
 
     Raises
     ------
@@ -266,7 +267,10 @@ def read_config(path: Path | str, data: Path | str | None = None) -> TrainConfig
     source = path.parent if data is None else Path(data)
 
     def resolve(files: tuple[DataFile, ...]) -> tuple[DataFile, ...]:
-        return tuple(replace(file, path=str(source / file.path)) for file in files)
+        return tuple(
+            replace(file, path=str((path.parent if file.path[:2] == "./" else source) / file.path))
+            for file in files
+        )
 
     found = replace(config.data, train=resolve(config.data.train), test=resolve(config.data.test))
     start = config.start and replace(config.start, replay=resolve(config.start.replay))

@@ -85,8 +85,10 @@ def test_a_file_that_is_missing_or_not_toml_is_refused(tmp_path: Path) -> None:
 def test_data_may_lie_in_a_folder_of_their_own(tmp_path):
     path = tmp_path / "train.toml"
     path.write_text(
-        'folder = "run"\n[model]\nelements = ["Cu"]\ncutoff = 4.0\n[data]\ntrain = ["a.xyz"]\n'
+        'folder = "run"\n[model]\nelements = ["Cu"]\ncutoff = 4.0\n[data]\n'
+        'train = ["a.xyz", "./b.xyz"]\n'
     )
     config = read_config(path, tmp_path / "elsewhere")
     assert config.data.train[0].path == str(tmp_path / "elsewhere" / "a.xyz")
+    assert config.data.train[1].path == str(tmp_path / "b.xyz")
     assert config.folder == str(tmp_path / "run")
