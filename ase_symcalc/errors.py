@@ -21,6 +21,10 @@ class StoreError(SymCalcError):
     """The results of a screen cannot be read or written."""
 
 
+class WorkerError(SymCalcError):
+    """The workers of a screen cannot do their work, whatever the structure."""
+
+
 class NumericalError(SymCalcError, ArithmeticError):
     """The network returned something that is not a number."""
 

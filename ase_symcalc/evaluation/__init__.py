@@ -10,6 +10,8 @@ from ase_symcalc.evaluation.committee import force_spread as force_spread
 from ase_symcalc.evaluation.committee import mean_result as mean_result
 from ase_symcalc.evaluation.context import undisturbed as undisturbed
 from ase_symcalc.evaluation.descriptors import descriptors as descriptors
+from ase_symcalc.evaluation.domains import DomainResult as DomainResult
+from ase_symcalc.evaluation.domains import evaluate_domain as evaluate_domain
 from ase_symcalc.evaluation.evaluate import checked_arrays as checked_arrays
 from ase_symcalc.evaluation.evaluate import evaluate as evaluate
 from ase_symcalc.evaluation.evaluate import evaluate_arrays as evaluate_arrays

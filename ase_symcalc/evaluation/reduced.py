@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -96,15 +95,18 @@ def _surroundings(reduced: Sequence[_Reduced]) -> Surroundings:
     )
 
 
-@functools.lru_cache(maxsize=8)
 def _rows(
     pairs: ReducedPairs, symmetry: SymmetryMap, atomic_numbers: bytes
 ) -> tuple[Int64[np.ndarray, "n_rows"], RotatedImages]:
     """Atomic numbers of a structure's rows, and how its images arise."""
+    if found := pairs.kept.get(atomic_numbers):
+        return found
     n = symmetry.n_orbits
     species = np.frombuffer(atomic_numbers, dtype=np.int64)[symmetry.representatives]
     parts = [(symmetry.rotations, pairs.row_operation[n:])]
-    return species[pairs.row_orbit], RotatedImages(pairs.row_orbit[n:], parts)
+    rows = species[pairs.row_orbit], RotatedImages(pairs.row_orbit[n:], parts)
+    pairs.kept[atomic_numbers] = rows
+    return rows
 
 
 def _result(

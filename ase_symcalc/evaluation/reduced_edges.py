@@ -15,7 +15,6 @@ not know that equivalent edges move together. Shares of the stress go the same w
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -136,15 +135,16 @@ class _Fixed(NamedTuple):
     kept: list[np.ndarray]
 
 
-@functools.lru_cache(maxsize=8)
 def _fixed(symmetry: SymmetryMap, pairs: ReducedPairs) -> _Fixed:
+    if found := pairs.kept.get(_Fixed):
+        return found
     kept: list[np.ndarray] = []
 
     def addresses(*arrays: np.ndarray) -> tuple[int, ...]:
         kept.extend(np.ascontiguousarray(array) for array in arrays)
         return tuple(array.ctypes.data for array in kept[-len(arrays) :])
 
-    return _Fixed(
+    fixed = pairs.kept[_Fixed] = _Fixed(
         addresses(*pairs.atoms, pairs.centre, pairs.row, symmetry.multiplicity),
         addresses(pairs.unit_shifts),
         addresses(
@@ -157,3 +157,4 @@ def _fixed(symmetry: SymmetryMap, pairs: ReducedPairs) -> _Fixed:
         ),
         kept,
     )  # fmt: skip
+    return fixed

@@ -97,7 +97,7 @@ class _Evaluation(MessagePassing):
         features = self.room(self.n, network.dim_features)
         for number in range(last + 1):
             if number:
-                self.fill_images(number)
+                self.expand(number)
             out = features if number == last else None
             self.each(partial(self.forward_tile, number=number, features=out))
         return [(network.readout, network.dim_features, features)]

@@ -132,7 +132,7 @@ class _Evaluation(MessagePassing):
         """Add calls up to the features after all layers, which are all read."""
         for number in range(len(self.network.layers)):
             if number:
-                self.fill_images(number)
+                self.expand(number)
             self.each(partial(self.forward_tile, number=number))
         return [
             (layer.readout, layer.dim_features, features)

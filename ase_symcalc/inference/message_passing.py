@@ -13,7 +13,7 @@ from ase_symcalc.inference.convolution import Convolution
 from ase_symcalc.inference.edges import Edges
 from ase_symcalc.inference.images import RowImages
 from ase_symcalc.inference.pairs import PairTerm
-from ase_symcalc.inference.plan import Later, Number, Plan
+from ase_symcalc.inference.plan import Later, Number, Plan, RowsAt
 from ase_symcalc.inference.readout import Readout
 from ase_symcalc.inference.surroundings import Surroundings
 from ase_symcalc.inference.tiles import Tile, Tiling, cut
@@ -69,7 +69,7 @@ class MessagePassing(ABC):
     Attributes
     ----------
     rows : list of Number
-        Address of what neighbours see, for each layer; images follow the centres.
+        Address of what neighbours see, for each layer; other rows follow the centres.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class MessagePassing(ABC):
         self.n, self.n_rows = seen.n_centres, len(seen.atomic_numbers)
         self.dtype, self.itemsize = dtype, np.dtype(dtype).itemsize
         self._layers = [(conv, blocks, plan.keep(knots)) for conv, blocks, knots in layers]
-        self._images = RowImages.of(seen, dtype)
+        self._images, self._exchanged = RowImages.of(seen, dtype), seen.exchange is not None
         widest = max(convolution.dim_out for convolution, _, _ in layers)
         most = max(_TILE, _CACHE // (widest * self.itemsize))
         tiling = Tiling(species.rows[: self.n], cut(self.n, _TILE, most))
@@ -131,10 +131,12 @@ class MessagePassing(ABC):
         """Let a task add its calls for every tile."""
         self.plan.each([partial(task, tile) for tile in self.tiles])
 
-    def fill_images(self, number: int) -> None:
-        """Complete the rows of a layer whose centres are known."""
+    def expand(self, number: int) -> None:
+        """Complete the rows of a layer, not the first, whose centres are known."""
         if self._images:
             self._images.fill(self.plan, self._layers[number][1], self.rows[number])
+        elif self._exchanged:
+            self._exchange(number, self.rows[number], back=False)
 
     def gather(self, tile: Tile, number: int, sums: Number) -> None:
         """Sum over the edges of a tile's centres."""
@@ -165,6 +167,8 @@ class MessagePassing(ABC):
         plan.each([partial(back, *span) for span in spans])
         if self._images:
             self._images.fold(plan, blocks, self.d_rows)
+        elif self._exchanged:
+            self._exchange(number, self.d_rows, back=True)
 
     def room(self, n_rows: int, dim: int) -> Later:
         """Address of rows that stay until the end."""
@@ -174,6 +178,11 @@ class MessagePassing(ABC):
         """Where row 0 would be, if only the rows of a tile have room."""
         row = dim * self.itemsize
         return self.plan.scratch((tile.last - tile.first) * row) - tile.first * row
+
+    def _exchange(self, number: int, rows: Number, *, back: bool) -> None:
+        assert isinstance(rows, Later)
+        shape = (self.n_rows, self._layers[number][0].dim_x)
+        self.plan.exchange(RowsAt(rows, shape, self.dtype, back))
 
     def _neighbour(self, number: int) -> Number:
         """Address of the row that each edge reads in a layer."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from ase_symcalc.nn.kernels.forks import lock_for_forks
+
 MOST_BYTES = 1 << 30
 """Of tables; with more they are made anew for those at hand."""
+_lock = lock_for_forks()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +66,6 @@ class PairTables:
         self._values, self._kind = np.unique(kinds, return_inverse=True)
         self._kind = self._kind.reshape(kinds.shape)
         self._coefficients = coefficients
-        self._lock = threading.Lock()
         self._place = np.full(len(self._values), -1)
         self._tables: list[np.ndarray] = []
 
@@ -80,14 +81,14 @@ class PairTables:
 
     def knows(self, species: Int64[np.ndarray, "n"]) -> bool:
         """Whether `find` has nothing to make for pairs among these species."""
-        among = np.unique(species)
+        among = _kinds_of_atoms(species)
         return bool((self._place[self._kind[np.ix_(among, among)]] >= 0).all())
 
     def find(self, species: Int64[np.ndarray, "n"]) -> FoundTables:
         """Find the tables of pairs among these species; make those that are not there yet."""
-        among = np.unique(species)
+        among = _kinds_of_atoms(species)
         present = np.unique(self._kind[np.ix_(among, among)])
-        with self._lock:
+        with _lock:
             missing = present[self._place[present] < 0]
             if len(missing):
                 self._add(missing, present)
@@ -100,11 +101,18 @@ class PairTables:
             )
 
     def _add(self, missing: np.ndarray, present: np.ndarray) -> None:
-        n_known = int((self._place >= 0).sum())
+        place, tables = self._place.copy(), self._tables
+        n_known = int((place >= 0).sum())
         if n_known + len(missing) > self._most:
-            self._place[:], self._tables, n_known, missing = -1, [], 0, present
+            place[:], tables, n_known, missing = -1, [], 0, present
         made = [a.astype(self._dtype) for a in self._coefficients(self._values[missing])]
         # new arrays: an evaluation in another thread may be reading the old ones
-        known = self._tables or [a[:0] for a in made]
-        self._tables = [np.concatenate(pair) for pair in zip(known, made, strict=True)]
-        self._place[missing] = n_known + np.arange(len(missing))
+        known = tables or [a[:0] for a in made]
+        tables = [np.concatenate(pair) for pair in zip(known, made, strict=True)]
+        place[missing] = n_known + np.arange(len(missing))
+        self._place, self._tables = place, tables  # no call, so no Ctrl-C, in between
+
+
+def _kinds_of_atoms(species: np.ndarray) -> np.ndarray:
+    """Return species that are there; where no atom is, as a process may be, any one."""
+    return np.unique(species) if len(species) else np.zeros(1, dtype=np.int64)

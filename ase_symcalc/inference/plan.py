@@ -2,15 +2,19 @@
 
 A plan is a list of kernel calls whose arguments are numbers, or become known when it runs: where
 its memory is, where edges come from and results go, and how many edges there are. Running it is
-one call of compiled code for each stage, so Python takes no part in what a small structure does.
+one call of compiled code for each stage, so Python takes no part in what a small structure does,
+unless rows are exchanged with other processes.
 """
 
 from __future__ import annotations
 
+import ctypes
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -57,6 +61,22 @@ Number = int | Later
 """Mostly an address"""
 
 
+class RowsAt(NamedTuple):
+    """Rows to be exchanged with other processes, and in which direction."""
+
+    place: Later
+    shape: tuple[int, int]
+    dtype: Any
+    back: bool
+
+
+class _Stage(NamedTuple):
+    """Calls from a bound to the next, for each task; or rows, exchanged at a bound."""
+
+    spans: list[tuple[int, int]]
+    rows: RowsAt | None = None
+
+
 class Plan:
     """Calls under construction, then ready to run.
 
@@ -84,7 +104,7 @@ class Plan:
         self.n_edges = Later(Entry.BOUNDS + n_parts)
         self._code: list[int] = []
         self._starts: list[int] = []
-        self._stages: list[list[tuple[int, int]]] = []
+        self._stages: list[_Stage] = []
         self._kept: list[object] = []
         self._numbers: dict[int, int] = {}
         self._kernels: dict[int, int] = {}  # by id, for kernels have no hash
@@ -143,7 +163,11 @@ class Plan:
             task()
             stage.append((first, len(self._starts)))
         if len(stage) > 1:
-            self._stages.append(stage)
+            self._stages.append(_Stage(stage))
+
+    def exchange(self, rows: RowsAt) -> None:
+        """Let the run's exchange fill or fold rows, once all calls before are made."""
+        self._stages.append(_Stage([(len(self._starts),) * 2], rows))
 
     def each_part(self, task: Callable[[Number, Number], None]) -> None:
         """Let a task add its calls for the edges from each bound to the next."""
@@ -154,12 +178,12 @@ class Plan:
     def finish(self) -> None:
         """Make the plan ready; calls between stages are a stage of their own."""
         stages, done = [], 0
-        for stage in [*self._stages, [(len(self._starts),) * 2]]:
-            if stage[0][0] > done:
-                stages.append([(done, stage[0][0])])
-            if len(stage) > 1:
+        for stage in [*self._stages, _Stage([(len(self._starts),) * 2])]:
+            if stage.spans[0][0] > done:
+                stages.append(_Stage([(done, stage.spans[0][0])]))
+            if len(stage.spans) > 1 or stage.rows:
                 stages.append(stage)
-            done = stage[-1][1]
+            done = stage.spans[-1][1]
         self._stages = stages
         code, starts = (np.array(part, dtype=np.int64) for part in (self._code, self._starts))
         self._addresses = self.keep(starts), self.keep(code)
@@ -188,11 +212,13 @@ class Plan:
                 dtype=np.int64,
             )
             at_table = address(table)
-            for stage in self._stages:
-                if len(stage) == 1:
-                    self._run(*stage[0], *self._addresses, at_table)
+            for spans, rows in self._stages:
+                if rows:
+                    _exchange(seen, rows, table)
+                elif len(spans) == 1:
+                    self._run(*spans[0], *self._addresses, at_table)
                 else:
-                    run_tasks([partial(self._task, span, table) for span in stage])
+                    run_tasks([partial(self._task, span, table) for span in spans])
         return energies, gradient
 
     def _task(self, span: tuple[int, int], table: np.ndarray) -> None:
@@ -200,6 +226,19 @@ class Plan:
             own = table.copy()
             own[Entry.SCRATCH] = pile().take(self._most_scratch)
             self._run(*span, *self._addresses, address(own))
+
+
+def _exchange(seen: Surroundings, rows: RowsAt, table: np.ndarray) -> None:
+    """Hand rows to the exchange as an array, which must not be kept."""
+    assert seen.exchange is not None
+    n_bytes = math.prod(rows.shape) * np.dtype(rows.dtype).itemsize
+    start = int(table[rows.place.entry]) + rows.place.known
+    memory = (ctypes.c_char * n_bytes).from_address(start)
+    array = np.ndarray(rows.shape, rows.dtype, memory)
+    if rows.back:
+        seen.exchange.fold(array)
+    else:
+        seen.exchange.fill(array)
 
 
 def _aligned(n_bytes: int) -> int:

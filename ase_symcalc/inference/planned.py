@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -15,23 +14,27 @@ from jaxtyping import Float64
 from ase_symcalc.inference.plan import Plan
 from ase_symcalc.inference.surroundings import Surroundings
 from ase_symcalc.inference.tiles import cut
+from ase_symcalc.nn.kernels.forks import lock_for_forks
 from ase_symcalc.symmetry.expand import RotatedImages
 
 _KEPT = 8
 """Plans of a network; the one used last goes last."""
+_KEPT_ROWS = 1 << 20
+"""Rows of these plans together, centres and images; each takes some 150 bytes."""
 _PART = (512, 4096)
 """Fewest and most edges that a thread takes at a time."""
 _SPARE = 64
 """Edges that there may be more, beside an eighth of them, before a plan must be made anew."""
 
-_Key = tuple[bytes, int, RotatedImages | None, bool, int]
+_lock = lock_for_forks()
+
+_Key = tuple[bytes, int, RotatedImages | None, bool, bool, int]
 
 
 class Plans:
     """The plans of one network."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._known: OrderedDict[_Key, tuple[Plan, np.ndarray]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -39,7 +42,7 @@ class Plans:
 
     def get(self, key: _Key, n_edges: int) -> tuple[Plan, np.ndarray] | None:
         """Return a plan that there is for so many edges, and 1 for each centre."""
-        with self._lock:
+        with _lock:
             found = self._known.get(key)
             if found is None or found[0].most_edges < n_edges:
                 return None
@@ -48,18 +51,22 @@ class Plans:
 
     def clear(self) -> None:
         """Forget them all, and what they keep in memory."""
-        with self._lock:
+        with _lock:
             self._known.clear()
 
     def put(self, key: _Key, plan: Plan) -> tuple[Plan, np.ndarray]:
         """Add a plan, in the place of the one used longest ago if there are many."""
         found = plan, np.ones(plan.n_centres)
-        with self._lock:
+        with _lock:
             self._known[key] = found
             self._known.move_to_end(key)
-            while len(self._known) > _KEPT:
+            while self._too_many():
                 self._known.popitem(last=False)
         return found
+
+    def _too_many(self) -> bool:
+        rows = sum(len(species) // 8 for species, *_ in self._known)  # of int64
+        return len(self._known) > _KEPT or (len(self._known) > 1 and rows > _KEPT_ROWS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +101,8 @@ class PlannedNetwork(ABC):
 
     def _plan(self, seen: Surroundings, derivatives: bool) -> tuple[Plan, np.ndarray]:
         species, threads = seen.atomic_numbers.tobytes(), torch.get_num_threads()
-        key = (species, seen.n_centres, seen.images, derivatives, threads)
+        exchanged = seen.exchange is not None  # with whom may differ from call to call
+        key = (species, seen.n_centres, seen.images, exchanged, derivatives, threads)
         n_edges = len(seen.centre)
         if found := self.plans.get(key, n_edges):
             return found

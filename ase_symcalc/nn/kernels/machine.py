@@ -6,7 +6,6 @@ import ctypes
 import functools
 import hashlib
 import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,13 +13,14 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from ase_symcalc.nn.kernels import object_cache
+from ase_symcalc.nn.kernels.forks import lock_for_forks
 
 Kernel = Callable[..., None]
 """``kernel(first, last, *pointers)``; it lets go of the interpreter lock while it runs."""
 
 logger = logging.getLogger(__name__)
 
-_lock = threading.Lock()
+_lock = lock_for_forks()
 _engines: list[llvm.ExecutionEngine] = []  # machine code lives as long as its engine
 
 
@@ -49,14 +49,15 @@ def compiled(n_pointers: int) -> Callable[[Callable[..., str]], Callable[..., Ke
 
 
 def _kernel(recipe: str, write: Callable[[], str], n_pointers: int) -> Kernel:
-    with _lock:
+    with _lock:  # around all that LLVM does, for it has locks of its own
         code = _code(recipe, write)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         _engines.append(engine)
+        address = engine.get_function_address("kernel")
     signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * n_pointers)
-    return signature(engine.get_function_address("kernel"))
+    return signature(address)
 
 
 def _code(recipe: str, write: Callable[[], str]) -> bytes:

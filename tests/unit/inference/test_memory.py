@@ -8,7 +8,7 @@ MIB = 1 << 20
 
 
 def held(pile):
-    return sum(len(block) for block in pile._blocks)
+    return sum(len(block.memory) for block in pile._blocks)
 
 
 def evaluation(pile, n_bytes):
