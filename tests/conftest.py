@@ -23,12 +23,14 @@ def pytest_configure() -> None:
     settings.load_profile("shared")
 
 
-def save_small_potential(folder: Path, *, seed: int = 1, cutoff: float = CUTOFF) -> Path:
+def save_small_potential(
+    folder: Path, *, seed: int = 1, cutoff: float = CUTOFF, num_layers: int = 2
+) -> Path:
     """Write a potential drawn from ``seed``: energies and forces of the size of real ones."""
     config = ModelConfig(
         elements=ELEMENTS,
         cutoff=cutoff,
-        num_layers=2,
+        num_layers=num_layers,
         num_channels=4,
         lmax=2,
         sh_lmax=2,

@@ -19,6 +19,9 @@ from ase_symcalc.cli import (
     elastic,
     eos,
     evaluate,
+    export,
+    ipi,
+    lammps,
     md,
     neb,
     phonons,
@@ -49,11 +52,14 @@ COMMANDS = (
     evaluate,
     screen,
     screen_store,
+    ipi,
+    lammps,
     potentials,
     train,
     calibrate,
     check,
     convert,
+    export,
 )
 
 FAILED = 2
@@ -69,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         130 stopped by Ctrl-C.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    args = _parser().parse_args(words)
+    args = _parser().parse_args(_joined(words))
     args.command_line = shlex.join(["symcalc", *words])
     try:
         with _warnings_in_words(args):
@@ -82,6 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"symcalc {args.command}: {_sentence(error)}", file=sys.stderr)
         return FAILED
+
+
+def _joined(words: Sequence[str]) -> Sequence[str]:
+    """Let ``screen status`` be ``screen-status``; a folder of that name is ``./status``."""
+    if len(words) > 1 and words[0] == "screen" and words[1] in screen_store.ACTIONS:
+        return [f"screen-{words[1]}", *words[2:]]
+    return words
 
 
 def _parser() -> argparse.ArgumentParser:

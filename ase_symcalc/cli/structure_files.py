@@ -108,9 +108,19 @@ def check_output(path: Path, source: Path) -> None:
     ------
     InputError
     """
-    folder = path.parent
     if path.exists() and path.samefile(source):
         raise InputError(f"{path} is the input, which is never overwritten; choose another name")
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse an output that cannot be written.
+
+    Raises
+    ------
+    InputError
+    """
+    folder = path.parent
     if path.is_dir():
         raise InputError(f"{path} is a folder; expected the name of a file to write")
     if not folder.is_dir():

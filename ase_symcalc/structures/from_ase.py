@@ -69,7 +69,7 @@ def from_ase(atoms: Atoms, elements: Sequence[str] | None = None) -> StructureAr
     )
     check_geometry(arrays.positions, arrays.cell, arrays.pbc)
     if elements is not None:
-        _check_elements(arrays.atomic_numbers, elements)
+        check_elements(arrays.atomic_numbers, elements)
     return arrays
 
 
@@ -116,7 +116,8 @@ def check_geometry(
         )
 
 
-def _check_elements(numbers: np.ndarray, elements: Sequence[str]) -> None:
+def check_elements(numbers: Int64[np.ndarray, "n"], elements: Sequence[str]) -> None:
+    """Raise UnsupportedElementError if an atomic number is of none of these elements."""
     unknown = set(numbers.tolist()) - _numbers_of(tuple(elements))
     if unknown:
         symbols = ", ".join(map(symbol_of, sorted(unknown)))

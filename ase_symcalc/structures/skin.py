@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from ase_symcalc.errors import InputError
 from ase_symcalc.structures.from_ase import StructureArrays
 from ase_symcalc.structures.neighbours import ROUNDING, Pairs, neighbour_pairs, pairs_within
+
+Search = Callable[[np.ndarray, np.ndarray, np.ndarray, float], Pairs]
 
 
 class SkinList:
@@ -33,6 +36,8 @@ class SkinList:
     cutoff : float, Å
     skin : float, Å
         0 searches in every call.
+    search : callable, optional
+        Finds a part of what `neighbour_pairs` finds, and is asked in its place.
 
     Attributes
     ----------
@@ -45,7 +50,7 @@ class SkinList:
         If the cutoff is not positive, the skin is negative, or one is not finite.
     """
 
-    def __init__(self, cutoff: float, skin: float) -> None:
+    def __init__(self, cutoff: float, skin: float, search: Search | None = None) -> None:
         if not (0 < cutoff < np.inf and 0 <= skin < np.inf):
             raise InputError(
                 f"expected a positive cutoff and a skin of 0 Å or more, got {cutoff} and {skin} Å"
@@ -53,6 +58,7 @@ class SkinList:
         self.cutoff = cutoff
         self.skin = skin
         self.rebuilt = False
+        self._search = search
         self._origin: StructureArrays | None = None
         self._wide: Pairs | None = None
 
@@ -79,9 +85,8 @@ class SkinList:
         wide = self._wide if self._still_covers(arrays) else None
         self.rebuilt = wide is None
         if wide is None:
-            wide = neighbour_pairs(
-                arrays.positions, arrays.cell, arrays.pbc, self.cutoff + self.skin
-            )
+            search = self._search or neighbour_pairs
+            wide = search(arrays.positions, arrays.cell, arrays.pbc, self.cutoff + self.skin)
             self._origin = None  # until all belongs together, wherever Ctrl-C or a fork comes
             self._wide = wide
             self._inverse = np.zeros((3, 3))

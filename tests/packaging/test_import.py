@@ -30,8 +30,11 @@ def test_importing_every_room_changes_nothing_outside():
 import logging, os, pkgutil, random, signal, sys, threading, warnings
 # what others do when they are imported is theirs
 import ase.build, ase.filters, ase.io, ase.optimize, e3nn.o3, jaxtyping, llvmlite.binding
-import matplotlib.figure, matscipy.neighbours, numpy, rich.progress, safetensors.torch, spglib
-import torch
+import ipi.pes, matplotlib.figure, matscipy.neighbours, numpy, rich.progress, safetensors.torch
+import spglib, torch
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import torch_sim.runners
 
 def state():
     return {
