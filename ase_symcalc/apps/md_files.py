@@ -18,6 +18,7 @@ from ase.io.extxyz import write_extxyz
 from ase.io.trajectory import TrajectoryWriter
 
 from ase_symcalc.errors import InputError
+from ase_symcalc.potential_files.tables import read_json
 
 COLUMNS = (
     "step",
@@ -105,7 +106,7 @@ class RunFiles:
         try:
             with self.restart.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
                 arrays = dict(content)
-            header = json.loads(str(arrays.pop("header")))
+            header = read_json(str(arrays.pop("header")).encode())
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{self.restart} cannot be read: it is damaged, or no restart file of a run; "

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +13,13 @@ from ase_symcalc.cli.options import add_talk_options
 from ase_symcalc.cli.stopping import INTERRUPTED
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from ase_symcalc.cli.progress import Progress
-    from ase_symcalc.screening import Bounds, Tally
+    from ase_symcalc.screening import Places, Tally
 
 SOME_FAILED = 1
+
+UNIQUE = 1e-3
+"""Distance of structures that are the same, as `ase_symcalc.analysis.deduplicate` has it."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -65,6 +65,12 @@ def add_parser(subparsers: Any) -> None:
         "covalent radii, or a volume beyond 3 to 200 Å³ per atom",
     )
     parser.add_argument(
+        "--unique",
+        action="store_true",
+        help="leave out structures that are the same as an earlier one but for rotation, mirror, "
+        "order of the atoms, origin, cell or supercell",
+    )
+    parser.add_argument(
         "--timeout",
         type=float,
         default=600.0,
@@ -81,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     """Screen; 0 if every structure was done, 1 if not, 130 when stopped by Ctrl-C."""
     from ase_symcalc.cli.progress import Progress
     from ase_symcalc.errors import InputError
-    from ase_symcalc.screening import Store, Work, expected_count, read_items, screen
+    from ase_symcalc.screening import Bounds, Store, Work, expected_count, read_items, screen
 
     if args.out.resolve() in {path.resolve() for path in args.inputs}:
         raise InputError(f"{args.out} is an input, which is never overwritten; choose another name")
@@ -95,7 +101,8 @@ def run(args: argparse.Namespace) -> int:
         fmax=args.fmax,
         cell=not args.no_cell,
         max_steps=args.max_steps,
-        bounds=_bounds(args),
+        bounds=Bounds() if args.valid else None,
+        unique=UNIQUE if args.unique else None,
     )
     total = expected_count(args.inputs)
     latest: list[Tally] = []
@@ -106,13 +113,13 @@ def run(args: argparse.Namespace) -> int:
             _show(progress, tally, total)
 
         try:
-            with _executor(args) as executor:
+            with _places(args) as (executor, n_workers):
                 tally = screen(
                     items,
                     store,
                     work,
-                    n_workers=args.workers,
-                    threads=max(1, (os.cpu_count() or 1) // args.workers),
+                    n_workers=n_workers,
+                    threads=max(1, (os.cpu_count() or 1) // n_workers),
                     executor=executor,
                     timeout=args.timeout,
                     shard=args.shard,
@@ -137,9 +144,9 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=_positive,
-        default=os.cpu_count() or 1,
         metavar="N",
-        help="processes, or with a scheduler tasks in its hands (default: one for each core)",
+        help="processes (default: one for each core); with --scheduler, tasks in its hands "
+        "(default: two for each thread of its workers)",
     )
     parser.add_argument(
         "--shard",
@@ -153,49 +160,27 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--scheduler", metavar="ADDRESS", help="on the workers of a Dask scheduler, tcp://..."
     )
+    where.add_argument(
+        "--slurm",
+        type=Path,
+        metavar="JOBS.toml",
+        help="in jobs of SLURM: a file with jobs, cores, memory (of each), and if need be "
+        "walltime, queue, account, interface, host, directives, prologue",
+    )
 
 
-@contextmanager
-def _executor(args: argparse.Namespace) -> Iterator[Executor | None]:
-    """Dask's, if the options say so."""
-    from ase_symcalc.errors import InputError
+def _places(args: argparse.Namespace) -> AbstractContextManager[Places]:
+    """Where tasks run, and how many at a time."""
+    from ase_symcalc.screening import Places, clusters
 
-    if not args.dask and args.scheduler is None:
-        yield None
-        return
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise InputError(
-            "--dask and --scheduler need Dask: python -m pip install 'ase-symcalc[dask]'"
-        ) from error
+    cores = os.cpu_count() or 1
     if args.dask:
-        with (
-            LocalCluster(
-                n_workers=args.workers,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address=None,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            yield client.get_executor(pure=False)
-    else:
-        try:
-            client = Client(args.scheduler, timeout=30)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"no Dask scheduler answered at {args.scheduler} ({error}); start one with `dask "
-                "scheduler`, and workers with `dask worker ADDRESS`"
-            ) from error
-        with client:
-            yield client.get_executor(pure=False)
-
-
-def _bounds(args: argparse.Namespace) -> Bounds | None:
-    from ase_symcalc.screening import Bounds
-
-    return Bounds() if args.valid else None
+        return clusters.local(args.workers or cores)
+    if args.scheduler is not None:
+        return clusters.at(args.scheduler, args.workers)
+    if args.slurm is not None:
+        return clusters.slurm(clusters.read_slurm_jobs(args.slurm))
+    return nullcontext(Places(None, args.workers or cores))
 
 
 def _show(progress: Progress, tally: Tally, total: int | None) -> None:

@@ -7,7 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-STATUSES = ("done", "not_converged", "failed", "invalid")
+ACTIONS = ("status", "merge", "export")
+"""May stand apart from ``screen``."""
+
+STATUSES = ("done", "not_converged", "duplicate", "invalid", "failed")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -18,7 +21,9 @@ def add_parser(subparsers: Any) -> None:
         description="Count the results of a screen, also while it runs.",
     )
     status.add_argument("store", type=Path, metavar="STORE.sqlite")
-    status.add_argument("--failed", action="store_true", help="list failures, and why")
+    status.add_argument(
+        "--failed", action="store_true", help="list failures, and what cannot be one, and why"
+    )
     status.add_argument("--json", action="store_true", help="print JSON instead of tables")
     status.set_defaults(run=run_status)
 
@@ -26,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
         "screen-merge",
         help="put the stores of several screens into one",
         description="Take over the results of stores, of the shards of a job array say. What is "
-        "done gives way to nothing that is not.",
+        "better is kept: done, then not_converged, duplicate, invalid, failed.",
     )
     merge.add_argument("stores", nargs="+", type=Path, metavar="STORE.sqlite")
     merge.add_argument("--out", type=Path, required=True, metavar="STORE.sqlite")
@@ -55,7 +60,11 @@ def run_status(args: argparse.Namespace) -> int:
         counts, settings = store.counts(), store.settings()
         failures = []
         if args.failed:
-            failures = [(each.label, each.error) for each in store.outcomes("failed")]
+            failures = [
+                (each.label, each.error)
+                for status in ("failed", "invalid")
+                for each in store.outcomes(status)
+            ]
     if args.json:
         nested = {
             digest: {

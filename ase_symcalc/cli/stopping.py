@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -120,13 +119,14 @@ class Partial(dict[str, Any]):
 
     def _read(self) -> dict[str, Any]:
         from ase_symcalc.errors import InputError
+        from ase_symcalc.potential_files.tables import read_json
 
         if not self.path.is_file():
             raise InputError(
                 f"--resume goes on from {self.path}, which does not exist; leave --resume out"
             )
         try:
-            written = json.loads(self.path.read_text(encoding="utf-8"))
+            written = read_json(self.path.read_bytes())
             parts = dict(written["parts"])
             others = [name for name in OWN if written[name] != self.own[name]]
         except (ValueError, KeyError, TypeError) as error:

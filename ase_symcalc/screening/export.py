@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ from ase.db import connect
 from ase.io.extxyz import write_xyz
 
 from ase_symcalc.errors import InputError
-from ase_symcalc.screening.store import Outcome, Store
+from ase_symcalc.screening.outcomes import Outcome
+from ase_symcalc.screening.store import Store
+
+ROWS = 10_000
+"""Of a Parquet file that are written together."""
 
 FIRST = ("label", "key", "settings", "formula", "n_atoms", "status", "error")
 
 
-def export(store: Store, path: Path, *, status: str | None = None) -> int:
+def export(store: Store, path: str | Path, *, status: str | None = None) -> int:
     """Write results; returns how many.
 
     Parameters
@@ -50,11 +55,15 @@ def export(store: Store, path: Path, *, status: str | None = None) -> int:
     return count
 
 
-def _columns(store: Store, status: str | None) -> list[str]:
-    names: dict[str, None] = {}
+def _columns(store: Store, status: str | None) -> dict[str, set[type]]:
+    """Names of the columns, and types of the numbers and words in them."""
+    known: dict[str, set[type]] = {name: {str} for name in FIRST}
+    known["n_atoms"] = {int}
+    found: dict[str, set[type]] = {}
     for outcome in store.outcomes(status):
-        names |= dict.fromkeys(_scalars(outcome))
-    return [*FIRST, *sorted(names)]
+        for name, value in _scalars(outcome).items():
+            found.setdefault(name, set()).add(type(value))
+    return known | dict(sorted(found.items()))
 
 
 def _scalars(outcome: Outcome) -> dict[str, Any]:
@@ -88,15 +97,31 @@ def _csv(store: Store, status: str | None, path: Path) -> int:
 
 def _parquet(store: Store, status: str | None, path: Path) -> int:
     try:
-        from pyarrow import Table
-        from pyarrow.parquet import write_table
+        import pyarrow
+        from pyarrow.parquet import ParquetWriter
     except ImportError as error:
         raise InputError(
             "Parquet needs pyarrow: python -m pip install 'ase-symcalc[parquet]'"
         ) from error
-    columns, rows = _columns(store, status), list(_rows(store, status))
-    write_table(Table.from_pydict({c: [row.get(c) for row in rows] for c in columns}), path)
-    return len(rows)
+    names = {frozenset({int}): "int64", frozenset({str}): "string", frozenset({bool}): "bool"}
+    columns = {
+        # whole numbers and others are numbers together; words with anything are words
+        name: names.get(frozenset(types), "string" if str in types else "double")
+        for name, types in _columns(store, status).items()
+    }
+    schema = pyarrow.schema(
+        [(name, pyarrow.type_for_alias(kind)) for name, kind in columns.items()]
+    )
+    words = [name for name, kind in columns.items() if kind == "string"]
+    count = 0
+    rows = _rows(store, status)
+    with ParquetWriter(path, schema) as writer:
+        while some := list(islice(rows, ROWS)):
+            for row in some:
+                row |= {name: str(row[name]) for name in words if row.get(name) is not None}
+            writer.write_table(pyarrow.Table.from_pylist(some, schema))
+            count += len(some)
+    return count
 
 
 def _extxyz(store: Store, status: str | None, path: Path) -> int:

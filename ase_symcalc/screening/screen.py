@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from dataclasses import dataclass
 from typing import Any
 
-from ase_symcalc.errors import InputError
+from ase_symcalc.errors import InputError, SymCalcError, WorkerError
+from ase_symcalc.screening.duplicates import Duplicates
+from ase_symcalc.screening.outcomes import Outcome
 from ase_symcalc.screening.sources import Item
-from ase_symcalc.screening.store import Outcome, Store
+from ase_symcalc.screening.store import Store
+from ase_symcalc.screening.tally import Tally
 from ase_symcalc.screening.work import Work, outcome, run_task, settled
 from ase_symcalc.screening.workers import OwnProcess, Shared, Worker
 
@@ -23,38 +27,16 @@ MOST_ATOMS = 2000
 
 GLANCE = 0.5  # seconds between looks at the clock
 
+HOPELESS = 20
+"""Workers that are lost before any task comes to an end: not the structures' fault."""
 
-@dataclass(slots=True)
-class Tally:
-    """How far a screen is."""
+MOST_WARNINGS = 50
 
-    read: int = 0
-    """Structures that were read, those of other shards included"""
-    known: int = 0
-    """of these, what the store had already, or what came before in the input"""
-    elsewhere: int = 0
-    """of these, those of other shards"""
-    statuses: dict[str, int] = field(default_factory=dict)
-    """How many came to which end in this run"""
-    restarts: int = 0
-    """Workers that died or were timed out"""
-    seconds: float = 0.0
-    warnings: list[str] = field(default_factory=list)
+HELD_BACK = 200
+"""Duplicates that are written together"""
 
-    @property
-    def done(self) -> int:
-        """Structures worked on in this run, however that ended."""
-        return sum(self.statuses.values())
-
-    @property
-    def failures(self) -> int:
-        """Of these, those without a result."""
-        return self.statuses.get("failed", 0)
-
-    @property
-    def settled(self) -> int:
-        """Structures of the input that need nothing more."""
-        return self.done + self.known + self.elsewhere
+NOT_THE_STRUCTURE = (SymCalcError, ImportError, AttributeError, pickle.PickleError, CancelledError)
+"""From a task, whose structures' errors are outcomes: the workers are not fit for any."""
 
 
 @dataclass(slots=True)
@@ -96,14 +78,14 @@ def screen(
     threads : int
         Of each process; an executor's workers have those they have.
     executor : concurrent.futures.Executor, optional
-        Where tasks run instead, Dask's ``client.get_executor()`` say. It should start its own
-        workers anew when they die.
+        Where tasks run instead, Dask's ``client.get_executor()`` say; see `clusters`. It should
+        start its own workers anew when they die.
     chunk : int
         Structures of a task, at most, and 2000 atoms; they relax as one batch. Other kinds of
         work get one structure each.
     timeout : float, s
-        For each structure of a task, from when it is handed over. A task that takes longer is
-        taken from its worker, and its structures are tried one by one, elsewhere.
+        For each structure of a task, from when it begins. A task that takes longer is taken
+        from its worker, which is ended, and its structures are tried one by one, elsewhere.
     shard : (int, int)
         (k, n) does the k-th of n parts of the structures, counted from 1, whatever their order.
     retry_failed : bool
@@ -117,6 +99,9 @@ def screen(
         If an argument is out of range, or there is no such potential.
     StoreError
         If results cannot be written; those written before are safe.
+    WorkerError
+        If the workers cannot work, because the potential is not where they look for it, say.
+        What is written is safe, and no structure is blamed.
     """
     if not 1 <= shard[0] <= shard[1]:
         raise InputError(f"expected a shard k/n with 1 <= k <= n, got {shard[0]}/{shard[1]}")
@@ -163,7 +148,12 @@ class _Screen:
         self.on_progress = on_progress
         self.tally = Tally()
         self.started = time.monotonic()
-        self.told = (-1, -1)
+        self.told, self.glanced = (-1, -1), self.started
+        self.held_back: list[Outcome] = []  # to be written with the next ones
+        self.answered = False  # whether any task came to an end
+        self.duplicates = None
+        if work.unique is not None:
+            self.duplicates = Duplicates(store, work.settings_hash, work.unique)
         self.under_way: set[str] = set()  # keys of tasks that are made and not written
         self.again: deque[_Task] = deque()
 
@@ -174,6 +164,8 @@ class _Screen:
         k, n = shard
         done_here: set[str] = set()
         for item in items:
+            if time.monotonic() > self.glanced + GLANCE:
+                self._tell()
             self.tally.read += 1
             key = self.work.key(item)
             if int(key[:12], 16) % n != k - 1:
@@ -186,8 +178,24 @@ class _Screen:
                 continue
             if old_failure:
                 done_here.add(key)
+            if self._is_duplicate(key, item):
+                continue
             self.under_way.add(key)
             yield key, item
+
+    def _is_duplicate(self, key: str, item: Item) -> bool:
+        if self.duplicates is None or item.atoms is None:
+            return False
+        first = self.duplicates.first(key, item.label, item.atoms, self.under_way)
+        if first is None:
+            return False
+        sentence = f"the same structure as {first[1]}"
+        result = {"same_as": first[0]}
+        self.held_back.append(outcome(key, item, self.work, "duplicate", sentence, results=result))
+        self.under_way.add(key)
+        if len(self.held_back) >= HELD_BACK and self.answered:
+            self._write([])
+        return True
 
     def go(self, tasks: Iterator[_Task], workers: list[Worker]) -> None:
         """Keep every worker busy until there is no task left."""
@@ -197,8 +205,10 @@ class _Screen:
             while True:
                 while idle and (task := self._next(tasks)) is not None:
                     worker = idle.pop(0)
-                    task.deadline = time.monotonic() + self.timeout * len(task.items)
-                    running[worker.submit(run_task, self.work, task.items)] = task, worker
+                    seconds = self.timeout * len(task.items)
+                    future, limit = worker.submit(seconds, run_task, self.work, task.items)
+                    task.deadline = time.monotonic() + limit
+                    running[future] = task, worker
                 self._tell()
                 if not running:
                     break
@@ -211,7 +221,9 @@ class _Screen:
                     if time.monotonic() > task.deadline:
                         del running[future]
                         idle.append(worker)
-                        self._give_up(task, worker, f"took longer than {self.timeout:g} s")
+                        self._give_up(task, worker, self._too_long())
+            self._write([])
+            self._tell()
             for worker in workers:
                 worker.close()
         except BaseException:
@@ -225,26 +237,48 @@ class _Screen:
     def _take(self, future: Future[Any], task: _Task, worker: Worker) -> None:
         try:
             outcomes, warnings = future.result()
-        except Exception as error:  # of the worker, for those of a structure are outcomes
-            why = " ".join(f"{type(error).__name__}: {error}".split())
-            self._give_up(task, worker, f"ended its worker ({why})")
+        except NOT_THE_STRUCTURE as error:
+            raise WorkerError(
+                f"the workers cannot work ({_in_words(error)}): they need ase_symcalc in this "
+                "version, the same potential, and their scheduler; results so far are safe, run "
+                "the same command again"
+            ) from error
+        except TimeoutError:
+            self._give_up(task, worker, self._too_long())
             return
+        except Exception as error:  # of the worker
+            self._give_up(task, worker, f"ended its worker ({_in_words(error)})")
+            return
+        self.answered = True
         self._write(outcomes)
-        self.tally.warnings += [each for each in warnings if each not in self.tally.warnings]
+        new = [each for each in warnings if each not in self.tally.warnings]
+        self.tally.warnings += new[: MOST_WARNINGS - len(self.tally.warnings)]
+
+    def _too_long(self) -> str:
+        return f"took longer than {self.timeout:g} s"
 
     def _give_up(self, task: _Task, worker: Worker, why: str) -> None:
         """Start the worker anew; try each structure again alone, or say that it is hopeless."""
         worker.discard()
         self.tally.restarts += 1
+        if self.tally.restarts >= HOPELESS and not self.answered:
+            raise WorkerError(
+                f"{self.tally.restarts} workers were lost, and none has finished a task (the last "
+                f"{why}). No structure is blamed: look at memory, at the time limit, and in a "
+                'script at `if __name__ == "__main__":`; then run again'
+            )
         tries = task.tries + 1
         if tries < TRIES:
             self.again.extend(_Task([each], tries) for each in task.items)
             return
         sentence = f"{why}, {tries} times; nothing is known but that. It is left out"
         lost = [outcome(key, item, self.work, "failed", sentence) for key, item in task.items]
-        self._write(lost)
+        self.held_back += lost
+        if self.answered:
+            self._write([])
 
     def _write(self, outcomes: list[Outcome]) -> None:
+        outcomes, self.held_back = [*self.held_back, *outcomes], []
         self.store.put(outcomes)
         for each in outcomes:
             self.under_way.discard(each.key)
@@ -252,7 +286,12 @@ class _Screen:
             self.tally.statuses[each.status] = count + 1
 
     def _tell(self) -> None:
-        self.tally.seconds = time.monotonic() - self.started
+        self.glanced = time.monotonic()
+        self.tally.seconds = self.glanced - self.started
         told, self.told = self.told, (self.tally.settled, self.tally.restarts)
         if self.on_progress is not None and told != self.told:
             self.on_progress(self.tally)
+
+
+def _in_words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from ase import Atoms
 from ase.db import connect
 from ase.io import iread
+from ase.io.extxyz import read_xyz
 from ase.io.formats import UnknownFileTypeError, filetype
 
 from ase_symcalc.errors import InputError
@@ -20,6 +24,12 @@ COLUMNS = ("file", "path", "structure")
 FRAMES = (".xyz", ".extxyz")
 
 ONE_STRUCTURE = (".cif", ".vasp", ".poscar", ".gen", ".xsf")
+
+PAGE = 200
+"""Rows that are taken from a database at a time."""
+
+LONGEST_COUNT = 1_000_000_000
+"""Bytes of a file of frames that are read twice, the first time to count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,9 @@ def read_items(inputs: Iterable[Path]) -> Iterator[Item]:
     inputs : iterable of Path
         Folders, whose files are read in the order of their names; ASE databases (``.db``);
         ``.csv`` with the files in the column ``file`` or in the first one, relative to the CSV;
-        any other file that ASE reads, with all its images.
+        any other file that ASE reads, with all its images. Of a folder the names are kept in
+        memory, of ``.xyz``, ``.extxyz`` and ``.db`` a few structures; what ASE does with other
+        formats is its own affair.
 
     Raises
     ------
@@ -57,10 +69,10 @@ def read_items(inputs: Iterable[Path]) -> Iterator[Item]:
 
 
 def expected_count(inputs: Iterable[Path]) -> int | None:
-    """How many structures there are, where that can be told without reading them all."""
+    """How many structures there are, where that can be told quickly."""
     total = 0
     for path in inputs:
-        files = [path] if path.suffix == ".db" or path.suffix in FRAMES else list(_files(path))
+        files = [path] if path.suffix == ".db" or path.suffix in FRAMES else _files(path)
         for file in files:
             count = _count(file)
             if count is None:
@@ -72,13 +84,18 @@ def expected_count(inputs: Iterable[Path]) -> int | None:
 def _read(paths: list[Path]) -> Iterator[Item]:
     for path in paths:
         for file in _files(path):
-            yield from _database(file) if file.suffix == ".db" else _images(file)
+            if file.suffix == ".db":
+                yield from _database(file)
+            elif file.suffix in FRAMES:
+                yield from _frames(file)
+            else:
+                yield from _images(file)
 
 
 def _files(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        for file in sorted(path.iterdir()):
-            if file.is_file() and not file.name.startswith("."):
+        for name in sorted(os.listdir(path)):
+            if not name.startswith(".") and (file := path / name).is_file():
                 yield file
     elif path.suffix == ".csv":
         yield from _listed(path)
@@ -87,17 +104,21 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _listed(path: Path) -> Iterator[Path]:
-    with path.open(newline="", encoding="utf-8") as lines:
+    # names need not be UTF-8, here as in folders
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as lines:
         rows = (row for row in csv.reader(lines) if row)
-        first = next(rows, [])
-        headings = [word.strip().lower() for word in first]
-        named = [headings.index(word) for word in COLUMNS if word in headings]
-        column = named[0] if named else 0
-        if first and not named:
-            yield path.parent / first[0].strip()
-        for row in rows:
-            if len(row) > column:
-                yield path.parent / row[column].strip()
+        try:
+            first = next(rows, [])
+            headings = [word.strip().lower() for word in first]
+            named = [headings.index(word) for word in COLUMNS if word in headings]
+            column = named[0] if named else 0
+            if first and not named:
+                yield path.parent / first[0].strip()
+            for row in rows:
+                if len(row) > column:
+                    yield path.parent / row[column].strip()
+        except csv.Error as error:
+            raise InputError(f"{path} is no list of files ({error})") from error
 
 
 def _images(path: Path) -> Iterator[Item]:
@@ -109,17 +130,55 @@ def _images(path: Path) -> Iterator[Item]:
     except UnknownFileTypeError:
         yield Item(f"{path}:{index}", None, f"ASE does not know the format of {path}")
     except Exception as error:  # every reader of ASE fails in its own way
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        yield Item(f"{path}:{index}", None, f"ASE could not read {path} from image {index} ({why})")
+        yield _unread(path, index, error)
+
+
+def _frames(path: Path) -> Iterator[Item]:
+    """Read a file of frames; ASE alone would look for the beginnings of all of them first."""
+    index = 0
+    try:
+        with path.open(encoding="utf-8", errors="backslashreplace") as lines:
+            for text in _texts(lines):
+                try:
+                    yield Item(f"{path}:{index}", next(read_xyz(io.StringIO(text), 0)).copy())
+                except Exception as error:  # of this frame
+                    yield _unread(path, index, error)
+                index += 1
+    except Exception as error:  # where the next frame begins is not known
+        yield _unread(path, index, error)
+
+
+def _texts(lines: Iterator[str]) -> Iterator[str]:
+    line = next(lines, "")
+    while line.strip():
+        text = [line, *islice(lines, int(line) + 1)]
+        line = next(lines, "")
+        while line.lstrip().startswith("VEC"):
+            text.append(line)
+            line = next(lines, "")
+        yield "".join(text)
 
 
 def _database(path: Path) -> Iterator[Item]:
+    last = 0
     try:
-        for row in connect(str(path)).select():
-            yield Item(f"{path}:{row.id}", row.toatoms().copy())
+        database = connect(str(path))
+        while rows := list(database.select(f"id>{last}", sort="id", limit=PAGE)):
+            for row in rows:
+                last = row.id
+                try:
+                    yield Item(f"{path}:{last}", row.toatoms().copy())
+                except Exception as error:  # of this row
+                    yield _unread(path, last, error)
     except Exception as error:  # sqlite3's, json's, KeyError: what a damaged file brings
         why = " ".join(f"{type(error).__name__}: {error}".split())
         yield Item(f"{path}:", None, f"{path} could not be read as an ASE database ({why})")
+
+
+def _unread(path: Path, index: int, error: Exception) -> Item:
+    why = " ".join(f"{type(error).__name__}: {error}".split())
+    sentence = f"ASE could not read {path} from image {index} ({why})"
+    return Item(f"{path}:{index}", None, sentence)
 
 
 def _count(path: Path) -> int | None:
@@ -129,7 +188,7 @@ def _count(path: Path) -> int | None:
         if path.suffix == ".db":
             return connect(str(path)).count()
         if path.suffix in FRAMES:
-            return _frames(path)
+            return _n_frames(path) if path.stat().st_size < LONGEST_COUNT else None
         if path.suffix.lower() in ONE_STRUCTURE or filetype(path.name, read=False) == "vasp":
             return 1
     except Exception:  # the reader will say what is wrong
@@ -137,13 +196,6 @@ def _count(path: Path) -> int | None:
     return None
 
 
-def _frames(path: Path) -> int:
-    count = 0
-    with path.open("rb") as lines:
-        for line in lines:
-            if not line.strip():
-                break
-            for _ in range(int(line) + 1):
-                next(lines)
-            count += 1
-    return count
+def _n_frames(path: Path) -> int:
+    with path.open(encoding="utf-8", errors="backslashreplace") as lines:
+        return sum(1 for _ in _texts(lines))

@@ -6,19 +6,15 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.constraints import FixAtoms
-
 from ase_symcalc.errors import StoreError
-from ase_symcalc.screening.store_file import check_whole, create, locked
+from ase_symcalc.potential_files.tables import read_json
+from ase_symcalc.screening.outcomes import STATUSES, Outcome, from_row, to_row
+from ase_symcalc.screening.store_file import check_header, check_length, create, in_words, locked
 
-FORMAT = 1
+FORMAT = 2
 QUICK = 200_000_000  # bytes up to which the whole file is looked through when it is opened
 PATIENCE = 60.0  # seconds to wait for a reader
 
@@ -30,7 +26,13 @@ create table results (
     key text primary key, settings text not null, label text not null, formula text,
     n_atoms integer, status text not null, error text, results text not null, structure text
 );
-create index by_status on results (status);
+create index by_status on results (settings, status);
+create index by_label on results (label, key);
+create table firsts (
+    settings text not null, formula text not null, place real not null, others text not null,
+    key text not null, label text not null, structure text not null,
+    primary key (settings, formula, place, key)
+) without rowid;
 """
 
 UPSERT = """
@@ -41,23 +43,8 @@ on conflict (key) do update set settings = excluded.settings, label = excluded.l
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one structure."""
-
-    key: str
-    settings: str
-    """Hash of the settings"""
-    label: str
-    """Where the structure came from"""
-    status: str
-    """done, not_converged, failed or invalid"""
-    error: str | None = None
-    """A sentence, where it failed"""
-    results: dict[str, Any] = field(default_factory=dict)
-    """With the unit at the end of each name"""
-    atoms: Atoms | None = None
-    """The last structure; None if it could not be read"""
+First = tuple[float, str, str, str, str]
+"""Place, other places as JSON, key, label, structure: of one that may have duplicates"""
 
 
 class Store:
@@ -65,7 +52,7 @@ class Store:
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
     write : bool
         Make the file if there is none, and keep other writers away until `close`. The lock
         lies in a file beside it and ends with the process, however that ends.
@@ -78,7 +65,7 @@ class Store:
         If the folder cannot be written.
     """
 
-    def __init__(self, path: Path, *, write: bool = False) -> None:
+    def __init__(self, path: str | Path, *, write: bool = False) -> None:
         self.path = Path(path)
         self._lock = locked(self.path) if write else None
         try:
@@ -86,10 +73,14 @@ class Store:
                 if not write:
                     raise StoreError(f"there is no store {path}; `symcalc screen` makes one")
                 create(self.path, SCHEMA)
-            check_whole(self.path)
-            with self._in_words():
-                self._db = sqlite3.connect(self.path, timeout=PATIENCE)
-                self._check_ours()
+            check_header(self.path)
+            self._db = sqlite3.connect(self.path, timeout=PATIENCE)
+            try:
+                with self._in_words():
+                    self._check_ours()
+            except BaseException:
+                self._db.close()
+                raise
         except BaseException:
             self._unlock()
             raise
@@ -119,9 +110,30 @@ class Store:
         StoreError
             If the disk is full, say; what was written before is safe.
         """
-        rows = [_row(each) for each in outcomes]
+        rows = [to_row(each) for each in outcomes]
         with self._in_words(), self._db:
             self._db.executemany(UPSERT, rows)
+
+    def firsts(self, settings: str, formula: str, around: tuple[float, float]) -> list[First]:
+        """Structures that came first of their kind, and lie between two places."""
+        question = (
+            "select place, others, key, label, structure from firsts "
+            "where settings = ? and formula = ? and place between ? and ?"
+        )
+        with self._in_words():
+            return self._db.execute(question, [settings, formula, *around]).fetchall()
+
+    def put_first(self, settings: str, formula: str, first: First) -> None:
+        """Remember a structure; written with the next results."""
+        with self._in_words():
+            values = [settings, formula, *first]
+            self._db.execute("insert or replace into firsts values (?, ?, ?, ?, ?, ?, ?)", values)
+
+    def forget_first(self, key: str, settings: str, formula: str, place: float) -> None:
+        """Forget a structure that is not in the input any more."""
+        with self._in_words():
+            question = "delete from firsts where settings=? and formula=? and place=? and key=?"
+            self._db.execute(question, [settings, formula, place, key])
 
     def put_settings(self, digest: str, text: str) -> None:
         """Keep what a hash of settings stands for."""
@@ -132,7 +144,7 @@ class Store:
         """By their hash."""
         with self._in_words():
             rows = self._db.execute("select hash, text from settings order by hash")
-            return {digest: json.loads(text) for digest, text in rows}
+            return {digest: read_json(text.encode()) for digest, text in rows}
 
     def counts(self) -> dict[tuple[str, str], int]:
         """How many results there are, by settings and status."""
@@ -148,18 +160,17 @@ class Store:
         )
         with self._in_words():
             for row in self._db.execute(question, [status]):
-                key, settings, label, end, error, results, structure = row
-                found = json.loads(results), _atoms(structure)
-                yield Outcome(key, settings, label, end, error, *found)
+                yield from_row(row)
 
     def merge(self, other: Store) -> int:
-        """Take over results; one that is done gives way to none that is not. Returns how many."""
+        """Take over results that are no worse, as `STATUSES` says. Returns how many."""
         taken = 0
         for digest, settings in other.settings().items():
             self.put_settings(digest, json.dumps(settings, sort_keys=True))
         batch: list[Outcome] = []
         for outcome in other.outcomes():
-            if self.status_of(outcome.key) != "done" or outcome.status == "done":
+            mine = self.status_of(outcome.key)
+            if mine is None or STATUSES.index(outcome.status) <= STATUSES.index(mine):
                 batch.append(outcome)
             if len(batch) == 1000:
                 self.put(batch)
@@ -168,7 +179,11 @@ class Store:
         return taken + len(batch)
 
     def _check_ours(self) -> None:
+        # the lock of a reader: what a killed writer had begun is undone first, and no other
+        # writes while the length is looked at
+        self._db.execute("begin")
         tables = {name for (name,) in self._db.execute("select name from sqlite_master")}
+        check_length(self.path)
         rows = self._db.execute("select name, value from meta") if "meta" in tables else ()
         meta = dict(rows)
         if meta.get("what") != "ase_symcalc screen":
@@ -181,73 +196,16 @@ class Store:
             (verdict,) = self._db.execute("pragma quick_check(1)").fetchone()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
+        self._db.rollback()
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if "full" in str(error):
-                advice = (
-                    "what was written before is safe: make room, and run the same command again"
-                )
-            elif "locked" in str(error):
-                advice = "another program holds it open; close that, and run again"
-            else:
-                advice = (
-                    "it was damaged or cut short: keep it, and start with another --out; "
-                    "`sqlite3 FILE .recover` may save what is left of it"
-                )
-            raise StoreError(f"{self.path}: {error}; {advice}") from error
+            raise StoreError(in_words(self.path, error)) from error
 
     def _unlock(self) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-
-
-def _row(outcome: Outcome) -> tuple[Any, ...]:
-    atoms = outcome.atoms
-    formula = None if atoms is None else atoms.get_chemical_formula()
-    return (
-        outcome.key,
-        outcome.settings,
-        outcome.label,
-        formula,
-        None if atoms is None else len(atoms),
-        outcome.status,
-        outcome.error,
-        json.dumps(outcome.results),
-        None if atoms is None else json.dumps(_plain(atoms)),
-    )
-
-
-def _plain(atoms: Atoms) -> dict[str, Any]:
-    held = [c.index.tolist() for c in atoms.constraints if isinstance(c, FixAtoms)]
-    known = getattr(atoms.calc, "results", {})
-    return {
-        "numbers": atoms.numbers.tolist(),
-        "positions": atoms.positions.tolist(),
-        "cell": atoms.cell.array.tolist(),
-        "pbc": atoms.pbc.tolist(),
-        "held": sorted({index for some in held for index in some}),
-        "known": {
-            name: np.asarray(known[name]).tolist()
-            for name in ("energy", "forces", "stress")
-            if name in known
-        },
-    }
-
-
-def _atoms(text: str | None) -> Atoms | None:
-    if text is None:
-        return None
-    values = json.loads(text)
-    known, held = values.pop("known"), values.pop("held")
-    atoms = Atoms(**values)
-    if held:
-        atoms.set_constraint(FixAtoms(held))
-    if known:
-        arrays = {k: np.array(v) if k != "energy" else v for k, v in known.items()}
-        atoms.calc = SinglePointCalculator(atoms, **arrays)
-    return atoms

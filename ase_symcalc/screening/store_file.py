@@ -12,6 +12,23 @@ from typing import IO
 from ase_symcalc.errors import StoreError
 
 MAGIC = b"SQLite format 3\0"
+HEADER = 100  # bytes
+
+ADVICE = {
+    "SQLITE_FULL": "what was written before is safe: make room, and run the same command again",
+    "SQLITE_IOERR": "the disk failed, its quota is used up, or a network file system went away; "
+    "what was written before is safe: run the same command again when that is mended",
+    "SQLITE_BUSY": "another program holds it open; close that, and run again",
+    "SQLITE_LOCKED": "another program holds it open; close that, and run again",
+    "SQLITE_READONLY": "it, or its folder, may not be written",
+    "SQLITE_CANTOPEN": "it, or its folder, may not be opened",
+}
+"""By the beginning of SQLite's name of an error."""
+
+DAMAGED = (
+    "it was damaged or cut short: keep it, and start with another --out; "
+    "`sqlite3 FILE .recover` may save what is left of it"
+)
 
 
 def create(path: Path, schema: str) -> None:
@@ -33,25 +50,41 @@ def create(path: Path, schema: str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def check_whole(path: Path) -> None:
-    """Compare the size with what the header says; SQLite notices when it is too late.
+def check_header(path: Path) -> None:
+    """Look whether the file is a database at all.
 
     Raises
     ------
     StoreError
     """
-    with path.open("rb") as file:
-        header = file.read(100)
-    if not MAGIC.startswith(header[:16]) and header[:16] != MAGIC:
+    header = _header(path)
+    if not MAGIC.startswith(header[:16]):
         raise StoreError(f"{path} is no store of a screen; choose another --out")
+    if len(header) < HEADER:
+        raise StoreError(_cut_short(path, HEADER))
+
+
+def check_length(path: Path) -> None:
+    """Compare the size with what the header says; SQLite notices when it is too late.
+
+    To be called under a reader's lock: in the midst of a commit the two differ.
+
+    Raises
+    ------
+    StoreError
+    """
+    header = _header(path)
     page = int.from_bytes(header[16:18], "big")
     expected = int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page)
-    size = path.stat().st_size
-    if len(header) < 100 or size < expected:
-        raise StoreError(
-            f"{path} was cut short: it has {size} bytes of {expected or 'at least 100'}. Bring it "
-            "back from a copy, or start with another --out"
-        )
+    if path.stat().st_size < expected:
+        raise StoreError(_cut_short(path, expected))
+
+
+def in_words(path: Path, error: sqlite3.DatabaseError) -> str:
+    """Say what an error of SQLite means for a person."""
+    name = getattr(error, "sqlite_errorname", "")
+    known = [advice for start, advice in ADVICE.items() if name.startswith(start)]
+    return f"{path}: {error}; {known[0] if known else DAMAGED}"
 
 
 def locked(path: Path) -> IO[str]:
@@ -87,3 +120,15 @@ def locked(path: Path) -> IO[str]:
         lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         lock.flush()
     return lock
+
+
+def _header(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEADER)
+
+
+def _cut_short(path: Path, expected: int) -> str:
+    return (
+        f"{path} was cut short: it has {path.stat().st_size} bytes of at least {expected}. Bring "
+        "it back from a copy, or start with another --out"
+    )

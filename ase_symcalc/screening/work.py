@@ -18,17 +18,18 @@ import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
+from ase.io.jsonio import encode
 
 from ase_symcalc.apps.lockstep_crowd import Relaxed
 from ase_symcalc.apps.record import structure_digest
-from ase_symcalc.apps.relax import relax
+from ase_symcalc.apps.relax import check_target, relax
 from ase_symcalc.apps.relax_many import relax_many
 from ase_symcalc.calculator import SymCalc
 from ase_symcalc.errors import InputError, NumericalError, PotentialFileError
 from ase_symcalc.potential_files import Potential, load_potential
+from ase_symcalc.screening.outcomes import Outcome
 from ase_symcalc.screening.properties import APPS
 from ase_symcalc.screening.sources import Item
-from ase_symcalc.screening.store import Outcome
 from ase_symcalc.screening.validity import Bounds, invalid
 
 KINDS = ("relax", *APPS)
@@ -57,12 +58,17 @@ class Work:
     max_steps: int = 500
     bounds: Bounds | None = None
     """Structures outside are not worked on."""
+    unique: float | None = None
+    """Nor are those that are no further than this from one before them; see `Duplicates`."""
     digest: str = ""
     """Of the potential; `settled` fills it in."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"there is no work {self.kind!r}; choose one of {', '.join(KINDS)}")
+        check_target(self.fmax, self.max_steps)
+        if self.unique is not None and not self.unique >= 0:
+            raise InputError(f"expected unique to be a distance of 0 or more, got {self.unique}")
 
     @property
     def settings(self) -> str:
@@ -171,8 +177,16 @@ def _potential(work: Work) -> Potential:
 
 def _content(atoms: Atoms) -> str:
     held = [c.index.tolist() for c in atoms.constraints if isinstance(c, FixAtoms)]
-    others = [repr(c) for c in atoms.constraints if not isinstance(c, FixAtoms)]
+    others = [_of_constraint(c) for c in atoms.constraints if not isinstance(c, FixAtoms)]
     return f"{structure_digest(atoms)} {held or ''} {others or ''}"
+
+
+def _of_constraint(constraint: Any) -> str:
+    """Words that are the same in every run, as those of ``repr`` need not be."""
+    try:
+        return encode(constraint.todict())
+    except Exception:  # many constraints have nothing of the kind
+        return type(constraint).__name__
 
 
 def _relaxed(

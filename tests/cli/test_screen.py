@@ -6,7 +6,7 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
-from ase_symcalc.screening import Tally
+from ase_symcalc.screening import Store, Tally
 
 QUICK = ("--potential", "default", "--workers", "1", "--fmax", "0.05")
 
@@ -36,7 +36,7 @@ def test_screen_is_resumed_counted_merged_and_exported(symcalc, structures, tmp_
         "workers_lost": 0,
         "seconds": 0,
     }
-    code, out, _ = symcalc("screen-status", "a.sqlite", "--failed")
+    code, out, _ = symcalc("screen", "status", "a.sqlite", "--failed")
     assert code == 0
     assert "Au" in out
     assert "relax" in out
@@ -50,6 +50,35 @@ def test_screen_is_resumed_counted_merged_and_exported(symcalc, structures, tmp_
     assert (tmp_path / "b.csv").read_text().count("\n") == 3
 
 
+def test_screen_on_dask_finds_the_same(symcalc, structures, tmp_path):
+    pytest.importorskip("distributed")
+    code, out, err = symcalc("screen", structures, "--out", "a.sqlite", *QUICK, "--dask")
+    assert code == 1, err
+    assert "2 done, 1 failed" in out
+    symcalc("screen", structures, "--out", "b.sqlite", *QUICK)
+    energies = []
+    for name in ("a", "b"):
+        with Store(tmp_path / f"{name}.sqlite") as store:
+            found = {each.key: each.results for each in store.outcomes("done")}
+            energies.append({key: results["energy_eV"] for key, results in found.items()})
+    assert energies[0] == pytest.approx(energies[1], abs=1e-8)
+
+
+def test_second_screen_on_a_store_is_refused(symcalc, structures):
+    with Store("a.sqlite", write=True):
+        code, _, err = symcalc("screen", structures, "--out", "a.sqlite", *QUICK)
+    assert code == 2
+    assert "a.sqlite is being written by process" in err
+
+
+def test_same_structures_are_left_out_on_request(symcalc, tmp_path):
+    write(tmp_path / "in.extxyz", [bulk("Cu"), bulk("Cu", cubic=True), bulk("Cu") * (2, 1, 1)])
+    code, out, err = symcalc("screen", "in.extxyz", "--out", "a.sqlite", *QUICK, "--unique")
+    assert code == 0, err
+    assert "1 done" in out
+    assert "2 duplicate" in out
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -57,6 +86,8 @@ def test_screen_is_resumed_counted_merged_and_exported(symcalc, structures, tmp_
         (("in.extxyz", "--out", "in.extxyz"), "never overwritten"),
         (("in.extxyz", "--out", "s", "--potential", "nothing"), "nothing"),
         (("in.extxyz", "--out", "s", "--dask"), "ase-symcalc[dask]"),
+        (("in.extxyz", "--out", "s", "--slurm", "nowhere.toml"), "nowhere.toml: No such file"),
+        (("in.extxyz", "--out", "s", "--fmax", "0"), "fmax above 0"),
         (("in.extxyz", "--out", "no/s"), "No such file"),
         ((".", "--out", "s"), "in a folder that is read"),
     ],

@@ -329,6 +329,10 @@ class TestRefusals:
             restart.write_bytes(damaged)
             with pytest.raises(InputError, match="cannot be read: it is damaged"):
                 run(crystal(), tmp_path, resume=True)
+        with restart.open("wb") as file:
+            np.savez(file, header=np.array("[" * 200_000))
+        with pytest.raises(InputError, match="cannot be read: it is damaged"):
+            run(crystal(), tmp_path, resume=True)
         restart.unlink()
         with pytest.raises(InputError, match="there is no restart file"):
             run(crystal(), tmp_path, resume=True)

@@ -30,6 +30,8 @@ def run_task(work, items):
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "hang":
             time.sleep(600)
+        if kind == "nap":
+            time.sleep(2)
         if kind == "once" and log.read_text().count(f"{each.label}\n") == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "slow":

@@ -2,16 +2,19 @@
 
 import os
 import random
+import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from ase_symcalc.errors import InputError, StoreError
+from ase_symcalc.errors import InputError, PotentialFileError, StoreError, WorkerError
 from ase_symcalc.screening import Store
 from tests.unit.screening.faults import item, run
 
@@ -165,6 +168,101 @@ def test_full_disk_is_a_sentence_and_nothing_is_lost(path):
     with Store(path, write=True) as store:
         store.put(outcomes(500, first=5))
         assert sum(store.counts().values()) == 505
+
+
+def test_disk_that_fails_is_a_sentence_and_nothing_is_lost(path):
+    """A quota that is used up is this error; so is, in its place, the limit of a process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Store(path, write=True) as store:
+        store.put(outcomes(5))
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 4096, before[1]))
+            with pytest.raises(StoreError, match=r"quota.*is safe"):
+                store.put(outcomes(500, first=5))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert sum(store.counts().values()) == 5
+        store.put(outcomes(500, first=5))
+        assert sum(store.counts().values()) == 505
+
+
+def test_commit_that_a_kill_cut_is_undone_and_not_called_cut_short(path):
+    with Store(path, write=True) as store:
+        store.put(outcomes(5))
+    whole = path.read_bytes()
+    database = sqlite3.connect(path)
+    database.execute("pragma cache_size = 1")
+    database.execute("begin immediate")
+    database.execute("pragma user_version = 1")  # the first page belongs to it
+    database.executemany(
+        "insert into settings values (?, ?)", [(str(k), "x" * 3000) for k in range(100)]
+    )
+    journal = path.with_name(path.name + "-journal")
+    undo = journal.read_bytes()
+    database.rollback()
+    database.close()
+    # the first page with the new length is written, those behind it are not
+    path.write_bytes(whole[:28] + (500).to_bytes(4, "big") + whole[32:])
+    journal.write_bytes(undo)
+    with Store(path, write=True) as store:
+        assert sum(store.counts().values()) == 5
+    assert path.read_bytes() == whole
+    assert not journal.exists()
+
+
+def test_row_that_is_damaged_is_a_sentence(path):
+    with Store(path, write=True) as store:
+        store.put(outcomes(2))
+        for text in ("[" * 200_000, "{}", "[1]", "nonsense"):
+            with store._db:
+                store._db.execute("update results set structure = ?", [text])
+            with pytest.raises(StoreError, match=r"the result .* is damaged"):
+                list(store.outcomes())
+
+
+def test_system_without_locks_is_refused(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(StoreError, match="use WSL on Windows"):
+        Store(path, write=True)
+    assert not path.exists()
+
+
+class Broken(ThreadPoolExecutor):
+    """Fails every task in the same way."""
+
+    def __init__(self, error):
+        super().__init__(1)
+        self.error = error
+
+    def submit(self, function, /, *arguments):
+        future = Future()
+        future.set_exception(self.error)
+        return future
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PotentialFileError("not those that the screen began with"), "not those that"),
+        (ModuleNotFoundError("No module named 'ase_symcalc'"), "need ase_symcalc"),
+        (RuntimeError("out of memory"), r"none has finished a task.*out of memory"),
+    ],
+)
+def test_workers_that_cannot_work_stop_the_screen_and_blame_no_structure(path, log, error, words):
+    with Store(path, write=True) as store:
+        with pytest.raises(WorkerError, match=words):
+            run(map(item, range(100)), store, log, executor=Broken(error), chunk=1)
+        assert store.counts() == {}
+
+
+def test_task_on_an_executor_that_hangs_is_given_up_and_this_process_goes_on(path, log):
+    items = [item(0), item(1, "nap"), item(2)]
+    with Store(path, write=True) as store, ThreadPoolExecutor(2) as executor:
+        tally = run(items, store, log, executor=executor, n_workers=2, chunk=1, timeout=0.5)
+        assert tally.statuses == {"done": 2, "failed": 1}
+        (failed,) = store.outcomes("failed")
+        assert "took longer than 0.5 s, 2 times" in failed.error
+    assert begun(log)["nap-1"] == 2
 
 
 def test_arguments_without_meaning_are_refused(path, log):

@@ -1,16 +1,19 @@
 """Screens without faults: what is done, in which order, and what is written down."""
 
 import csv
+import os
 import sqlite3
+import sys
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack
+from dataclasses import replace
 
 import ase.db
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixBondLength
 from ase.io import read, write
 
 from ase_symcalc.apps import relax_many
@@ -25,7 +28,9 @@ from ase_symcalc.screening import (
     invalid,
     read_items,
     screen,
+    sources,
 )
+from ase_symcalc.screening.work import outcome
 
 
 class Inline(Executor):
@@ -35,7 +40,7 @@ class Inline(Executor):
         self.tasks = []
 
     def submit(self, function, /, *arguments, **named):
-        self.tasks.append(arguments[1])
+        self.tasks.append(arguments[-1])
         future = Future()
         future.set_result(function(*arguments, **named))
         return future
@@ -140,6 +145,27 @@ def _merge_shards(tmp_path, items, files):
         assert sum(whole.counts().values()) == 6
 
 
+def test_better_results_survive_a_merge(tmp_path, crystals):
+    work = Work()
+    item = Item("copper", crystals[0])
+
+    def result(status, label):
+        return outcome(work.key(item), replace(item, label=label), work, status)
+
+    with Store(tmp_path / "a", write=True) as a, Store(tmp_path / "b", write=True) as b:
+        for mine, theirs, kept in (
+            ("done", "failed", "a"),
+            ("not_converged", "failed", "a"),
+            ("failed", "not_converged", "b"),
+            ("duplicate", "done", "b"),
+        ):
+            a.put([result(mine, "a")])
+            b.put([result(theirs, "b")])
+            a.merge(b)
+            (survivor,) = a.outcomes()
+            assert survivor.label == kept
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
     [("eos", "bulk_modulus_GPa"), ("elastic", "shear_modulus_GPa"), ("phonons", "gamma_THz")],
@@ -155,6 +181,85 @@ def test_properties_of_crystals(tmp_path, kind, name):
         assert bad.error
         if kind != "phonons":
             assert 100 < good.results["bulk_modulus_GPa"] < 180
+
+
+def test_errors_of_forces_are_found_where_the_potential_knows_them(tmp_path, potential_folder):
+    item = Item("copper", bulk("Cu", cubic=True))
+    item.atoms.rattle(0.1, seed=1)
+    with Store(tmp_path / "store", write=True) as store:
+        tally = screen([item], store, Work("uncertainty"), executor=Inline())
+        assert tally.statuses == {"done": 1}
+        (found,) = store.outcomes()
+        known = found.results
+        mean = known["mean_force_error_eV_per_angstrom"]
+        assert 0 < mean <= known["largest_force_error_eV_per_angstrom"]
+        assert known["energy_eV"] == found.atoms.get_potential_energy()
+        assert np.array_equal(found.atoms.positions, item.atoms.positions)
+    with Store(tmp_path / "other", write=True) as store:
+        silicon = Item("silicon", bulk("Si"))
+        work = Work("uncertainty", potential=str(potential_folder))
+        assert screen([silicon], store, work, executor=Inline()).statuses == {"failed": 1}
+        (failed,) = store.outcomes()
+        assert "symcalc calibrate" in failed.error
+
+
+def test_same_structures_are_done_once_however_they_are_written(tmp_path, crystals):
+    nickel = crystals[1] * (2, 1, 1)
+    nickel.rattle(0.1, seed=5)
+    turned = nickel * (1, 2, 1)
+    turned.rotate(40, (1, 2, 3), rotate_cell=True)
+    turned = turned[np.random.default_rng(1).permutation(len(turned))]
+    turned.positions += 0.7
+    other = nickel.copy()
+    other.positions[0] += 0.05
+    items = [
+        Item("nickel", nickel),
+        Item("silicon", crystals[2]),
+        Item("turned", turned),
+        Item("other", other),
+        Item("no atoms", Atoms()),
+        Item("unread", None, "cannot be read"),
+        Item("again", turned),
+    ]
+    work = Work(max_steps=0, unique=1e-3)
+    with Store(tmp_path / "store", write=True) as store:
+        tally = screen(items, store, work, executor=Inline(), chunk=2)
+        assert tally.statuses == {"not_converged": 3, "duplicate": 1, "failed": 2}
+        assert tally.known == 1
+        (same,) = store.outcomes("duplicate")
+        assert same.label == "turned"
+        assert same.error == "the same structure as nickel"
+        assert same.results == {"same_as": work_key(store, "nickel")}
+        assert screen(items, store, work, executor=Inline()).known == 7
+        # those of another run are found too, and other settings are other work
+        more = [Item("late", nickel * (1, 1, 2))]
+        assert screen(more, store, work, executor=Inline()).statuses == {"duplicate": 1}
+        assert screen(more, store, Work(max_steps=0), executor=Inline()).done == 1
+    with pytest.raises(InputError, match="0 or more"):
+        Work(unique=-1.0)
+
+
+def work_key(store, label):
+    return next(each.key for each in store.outcomes() if each.label == label)
+
+
+def test_structure_whose_likeness_was_lost_in_flight_is_not_left_out(tmp_path, crystals):
+    work = Work(max_steps=0, unique=1e-3)
+
+    class Killed(Executor):
+        def submit(self, function, /, *arguments):
+            raise KeyboardInterrupt
+
+    with Store(tmp_path / "store", write=True) as store:
+        with pytest.raises(KeyboardInterrupt):
+            screen([Item("first", crystals[0])], store, work, executor=Killed())
+        store.put([])
+        double = crystals[0] * (2, 1, 1)
+        items = [Item("second", double), Item("first", crystals[0])]
+        tally = screen(items, store, work, executor=Inline(), chunk=1)
+        assert tally.statuses == {"not_converged": 1, "duplicate": 1}
+        (same,) = store.outcomes("duplicate")
+        assert same.label == "first"
 
 
 def test_structures_that_cannot_be_one_are_left_out(tmp_path):
@@ -178,6 +283,8 @@ def test_structures_that_cannot_be_one_are_left_out(tmp_path):
 def test_settings_without_meaning_are_refused():
     with pytest.raises(InputError, match=r"choose one of relax, eos"):
         Work("boil")
+    with pytest.raises(InputError, match="fmax above 0"):
+        Work(fmax=-1.0)
 
 
 def test_inputs_are_read_lazily_in_order(tmp_path, crystals):
@@ -208,6 +315,78 @@ def test_inputs_are_read_lazily_in_order(tmp_path, crystals):
         read_items([folder, tmp_path / "nowhere"])
     endless = iter(read_items([folder]))
     assert next(endless).label.endswith("a.cif:0")
+
+
+def test_frame_that_is_broken_stops_no_others(tmp_path, crystals):
+    path = tmp_path / "some.extxyz"
+    write(path, crystals)
+    lines = path.read_text().splitlines(keepends=True)
+    assert lines[0].strip() == "1"
+    lines[2] = "Cu not a number\n"
+    path.write_text("".join(lines))
+    found = list(read_items([path]))
+    assert [item.atoms is None for item in found] == [True] + 4 * [False]
+    assert "from image 0" in found[0].error
+    assert expected_count([path]) == 5
+    path.write_text("".join(lines) + "Lattice\n")
+    assert [item.label[-2:] for item in read_items([path])] == [":0", ":1", ":2", ":3", ":4", ":5"]
+    path.write_text("".join(lines[:-1]))  # cut short
+    assert [item.atoms is None for item in read_items([path])] == [True, *3 * [False], True]
+
+
+def test_large_files_are_read_a_little_at_a_time(tmp_path, monkeypatch, crystals):
+    monkeypatch.setattr(sources, "PAGE", 2)
+    monkeypatch.setattr(sources, "LONGEST_COUNT", 100)
+    with ase.db.connect(tmp_path / "some.db") as database:
+        for atoms in crystals:
+            database.write(atoms)
+        database.delete([2])
+    ends = [item.label.rpartition(":")[2] for item in read_items([tmp_path / "some.db"])]
+    assert ends == ["1", "3", "4", "5"]
+    path = tmp_path / "some.extxyz"
+    write(path, crystals)
+    with path.open("a") as file:
+        file.write("7\n" + 100_000 * "Cu 0 0 0\n")
+    items = read_items([path])
+    assert [next(items).atoms is None for _ in range(5)] == 5 * [False]  # the end was not read
+    assert expected_count([path]) is None
+
+
+def test_list_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("file\n" + 200_000 * "x")
+    with pytest.raises(InputError, match="no list of files"):
+        list(read_items([path]))
+
+
+def test_names_that_are_no_text_are_spelled_out(tmp_path, crystals):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write(folder / "a.cif", crystals[0])
+    try:
+        os.rename(bytes(folder / "a.cif"), bytes(folder) + b"/\xff.cif")
+    except OSError:
+        pytest.skip("the file system knows only UTF-8")
+    with Store(tmp_path / "store", write=True) as store:
+        tally = screen(read_items([folder]), store, Work(max_steps=0), executor=Inline())
+        assert tally.done == 1
+        (found,) = store.outcomes()
+        assert "\\udcff.cif" in found.label
+
+
+def test_constraints_have_a_part_in_the_key_and_their_address_has_none():
+    class Own:
+        def adjust_positions(self, atoms, positions):
+            pass
+
+    work = Work()
+    keys = []
+    for constraint in ([], [FixAtoms([0])], [FixBondLength(0, 1)], [Own()], [Own()]):
+        atoms = bulk("Cu", cubic=True)
+        atoms.constraints = constraint
+        keys.append(work.key(Item("copper", atoms)))
+    assert len(set(keys)) == 4
+    assert keys[3] == keys[4]
 
 
 def test_few_structures_are_read_ahead(tmp_path, crystals):
@@ -266,18 +445,33 @@ def test_exports_hold_what_the_store_holds(tmp_path, items):
                 export(store, tmp_path / name)
 
 
-def test_parquet_or_what_to_install(tmp_path, items):
+def test_parquet_holds_what_the_store_holds(tmp_path, items, monkeypatch):
+    read_table = pytest.importorskip("pyarrow.parquet").read_table
+    monkeypatch.setattr(sys.modules[export.__module__], "ROWS", 2)
     with Store(tmp_path / "store", write=True) as store:
-        screen(items[:1], store, Work(max_steps=0), executor=Inline())
-        try:
-            from pyarrow.parquet import read_table
-        except ImportError:
-            with pytest.raises(InputError, match=r"\[parquet\]"):
-                export(store, tmp_path / "all.parquet")
-            assert list(tmp_path.glob("*parquet")) == []
-        else:
+        screen(items, store, Work(max_steps=0), executor=Inline())
+        screen(items[:1], store, Work("eos"), executor=Inline())
+        n = sum(store.counts().values())
+        assert export(store, tmp_path / "all.parquet") == n
+        rows = read_table(tmp_path / "all.parquet").to_pylist()
+        known = list(store.outcomes())
+        assert [row["key"] for row in rows] == [each.key for each in known]
+        for row, each in zip(rows, known, strict=True):
+            assert row["error"] == each.error
+            assert row["energy_eV"] == each.results.get("energy_eV")
+            assert row["steps"] == each.results.get("steps")
+            assert row["fit"] == each.results.get("fit")
+            assert row["n_atoms"] == (None if each.atoms is None else len(each.atoms))
+        assert export(store, tmp_path / "none.parquet", status="invalid") == 0
+        assert read_table(tmp_path / "none.parquet").num_rows == 0
+
+
+def test_parquet_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with Store(tmp_path / "store", write=True) as store:
+        with pytest.raises(InputError, match=r"\[parquet\]"):
             export(store, tmp_path / "all.parquet")
-            assert read_table(tmp_path / "all.parquet").to_pylist()[0]["formula"] == "Cu"
+        assert list(tmp_path.glob("*parquet")) == []
 
 
 def test_store_of_a_later_format_is_refused(tmp_path):
