@@ -20,6 +20,7 @@ from ase.calculators.calculator import (
     PropertyNotImplementedError,
     all_changes,
 )
+from ase.outputs import Properties
 
 from ase_symcalc.evaluation import (
     Analysis,
@@ -118,6 +119,9 @@ class SymCalc(Analysis, Calculator):
         "skin": 1.0,
     }
 
+    _skin_list: SkinList
+    _memory: SymmetryMemory
+
     def __init__(
         self,
         potential: PotentialLike | Sequence[PotentialLike] = "default",
@@ -159,21 +163,24 @@ class SymCalc(Analysis, Calculator):
             changed = {k: v for k, v in new.items() if k not in old or old[k] != v}
             if not changed:
                 return {}
-            settings = {**old, **changed}
+            settings = Parameters({**old, **changed})
             committee = self._committee
             if changed.keys() & {"potential", "device", "dtype"}:
                 committee = Committee.load(
                     settings["potential"], settings["device"], settings["dtype"]
                 )
-            self._skin_list = SkinList(committee.cutoff, settings["skin"])
+            tolerance = tolerance_of(settings["symmetry"])
+            state = {
+                "parameters": settings,
+                "_committee": committee,
+                "_skin_list": SkinList(committee.cutoff, settings["skin"]),
+                "_memory": SymmetryMemory(tolerance, proper=committee.handed),
+                "atoms": None,
+                "results": {},
+            }
             if committee is not self._committee:
-                self.unseen_pairs, self._unlisted = (), (None, b"", set())
-                self._warned_of = b""
-            self._committee = committee
-            self._tolerance = tolerance_of(settings["symmetry"])
-            self._memory = SymmetryMemory(self._tolerance, proper=committee.handed)
-            self.parameters.update(changed)
-            self.reset()
+                state |= {"unseen_pairs": (), "_unlisted": (None, b"", set()), "_warned_of": b""}
+            self.__dict__.update(state)  # all at once, wherever Ctrl-C comes
             return changed
 
     def set_atoms(self, atoms: Atoms) -> None:
@@ -215,8 +222,7 @@ class SymCalc(Analysis, Calculator):
             results = self._committee.evaluate(arrays, pairs, derivatives, hop, symmetry)
             mean = mean_result(results)
             self._memory.learn(mean.atomic_energies)
-            self.atoms, self.results = atoms.copy(), ase_results(mean)
-            self.evaluation = Evaluation(
+            evaluation = Evaluation(
                 n_atoms=len(atoms),
                 n_orbits=symmetry.n_orbits if symmetry else len(atoms),
                 n_operations=symmetry.n_operations if symmetry else 1,
@@ -225,6 +231,8 @@ class SymCalc(Analysis, Calculator):
                 list_rebuilt=self._skin_list.rebuilt,
                 seconds=hop.seconds,
             )
+            state = (atoms.copy(), ase_results(mean), evaluation)
+            self.atoms, self.results, self.evaluation = state  # no call, so no Ctrl-C, in between
             self._warn_of_pairs(arrays, pairs)
 
     @property
@@ -243,6 +251,15 @@ class SymCalc(Analysis, Calculator):
         """As in ASE, one thread at a time."""
         with self._lock:
             return super().calculate_properties(atoms, properties)
+
+    def export_properties(self) -> Properties:
+        """As in ASE, but copies: what ASE hands out could be written to."""
+        return Properties(copy.deepcopy(self.results))
+
+    def reset(self) -> None:
+        """As in ASE, but not while another thread waits for its results."""
+        with self._lock:
+            super().reset()
 
     def todict(self, skip_default: bool = True) -> dict[str, Any]:
         """Return settings as plain data, with the names or folders that find the potentials."""

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
-from ase.filters import FrechetCellFilter
 from ase.io.trajectory import Trajectory
 from ase.optimize import BFGS, FIRE, LBFGS
 from ase.optimize.optimize import Optimizer
 from jaxtyping import Bool, Float64
 from spglib import get_spacegroup
 
+from ase_symcalc.apps.cell_filter import CellFilter
 from ase_symcalc.errors import InputError, NumericalError
 from ase_symcalc.units import EV_PER_CUBIC_ANGSTROM_IN_GPA
 
@@ -248,7 +248,7 @@ def strainable(atoms: Atoms) -> Bool[np.ndarray, "3"]:
     return axes
 
 
-def _cell_filter(atoms: Atoms, strained: np.ndarray) -> FrechetCellFilter:
+def _cell_filter(atoms: Atoms, strained: np.ndarray) -> CellFilter:
     try:
         atoms.get_stress()
     except PropertyNotImplementedError as error:
@@ -257,7 +257,7 @@ def _cell_filter(atoms: Atoms, strained: np.ndarray) -> FrechetCellFilter:
             f"this structure ({error}); keep the cell fixed (cell=False, --no-cell)"
         ) from error
     mask = [bool(strained[i] and strained[j]) for i, j in _VOIGT]
-    return FrechetCellFilter(atoms, mask=mask, exp_cell_factor=float(np.sqrt(len(atoms))))
+    return CellFilter(atoms, mask=mask, exp_cell_factor=float(np.sqrt(len(atoms))))
 
 
 def _measure(atoms: Atoms, step: int, strained: np.ndarray | None) -> RelaxStep:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS, LBFGS
 
+from ase_symcalc.apps.cell_filter import CellFilter
 from ase_symcalc.errors import NumericalError
 
 FEW = 50
@@ -45,7 +45,7 @@ def settle(atoms: Atoms, *, fmax: float, max_steps: int, shape: bool = False) ->
     target: Any = atoms
     if shape:
         scale = float(np.sqrt(len(atoms)))  # as in `relax`
-        target = FrechetCellFilter(atoms, constant_volume=True, exp_cell_factor=scale)
+        target = CellFilter(atoms, constant_volume=True, exp_cell_factor=scale)
     optimiser: Any = BFGS if len(atoms) <= FEW else LBFGS
     for _ in optimiser(target, logfile=None).irun(0.0, max_steps):
         largest = float(np.linalg.norm(atoms.get_forces(), axis=1).max())

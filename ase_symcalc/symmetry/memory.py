@@ -53,8 +53,8 @@ class SymmetryMemory:
             return None
         species = pbc.tobytes() + atomic_numbers.tobytes()
         if species != self._species:
-            self._species = species
             self._known, self._likely, self._most_distinct = None, True, len(positions)
+            self._species = species  # last: Ctrl-C must not leave another structure's symmetry
         self._in_vain = False
         if self._known is not None and self._known.holds(positions, cell, self._tolerance):
             self._n_orbits = self._known.n_orbits

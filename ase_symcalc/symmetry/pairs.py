@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -25,6 +26,8 @@ class ReducedPairs:
     row_orbit: Int64[np.ndarray, "n_rows"]
     row_operation: Int64[np.ndarray, "n_rows"]
     """The rotation that turns the representative's surroundings into those of the row"""
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What evaluations make of them, for as long as they are there themselves"""
 
     @classmethod
     def of(

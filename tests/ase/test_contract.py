@@ -357,6 +357,14 @@ def test_an_isolated_atom_and_a_molecule_need_no_cell(calc):
         assert np.abs(atoms.get_forces().sum(axis=0)).max() < TIGHT
 
 
+def test_what_is_handed_out_together_may_be_written_to(calc, silicon):
+    silicon.calc = calc
+    forces = silicon.get_forces()
+    silicon.get_properties(["energy", "forces"])["forces"][:] = 7.0
+    calc.export_properties()["forces"][:] = 7.0
+    np.testing.assert_array_equal(silicon.get_forces(), forces)
+
+
 def test_constraints_are_left_to_ase(calc, silicon):
     from ase.constraints import FixAtoms
 

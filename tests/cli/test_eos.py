@@ -125,7 +125,10 @@ def test_another_run_is_not_gone_on_with(symcalc, copper, ctrl_c, arguments, mes
     assert Path("copper-eos.partial.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"parts": 1}'])
+DAMAGED = ("", "{}", "[1]", '{"parts": 1}', pytest.param("[" * 200_000, id="deep"))
+
+
+@pytest.mark.parametrize("text", DAMAGED)
 def test_a_damaged_partial_file_is_refused(symcalc, copper, text):
     Path("copper-eos.partial.json").write_text(text)
     code, _, err = symcalc("eos", copper, *QUICK, "--resume")

@@ -1,6 +1,8 @@
 """Random structures and motions for hypothesis."""
 
 import numpy as np
+from ase import Atoms
+from ase.build import bulk
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -51,3 +53,26 @@ def lattice_changes(draw: st.DrawFn, pbc: np.ndarray) -> np.ndarray:
     upper[np.triu_indices(3, 1)] = draw(npst.arrays(np.int64, 3, elements=st.integers(-3, 3)))
     mixed = pbc[:, None] & pbc | np.eye(3, dtype=bool)
     return np.where(mixed, lower, 0) @ np.where(mixed, upper, 0)
+
+
+ELEMENTS = ("Li", "Si", "Ni", "Cu", "Ge", "Mo")
+"""Of the small potential."""
+
+PERFECT = {
+    "diamond": bulk("Si"),
+    "cubic": bulk("Cu", cubic=True),
+    "alloy": bulk("NiMo", "rocksalt", a=5.0, cubic=True),
+    "wire": Atoms("Ge2", [(0, 0, 0), (0, 0, 2.4)], cell=[0, 0, 4.8], pbc=(False, False, True)),
+    "molecule": Atoms("Li4", [(1, 1, 1), (-1, -1, 1), (-1, 1, -1), (1, -1, -1)]),
+}
+"""Structures that symmetry makes smaller."""
+
+
+@st.composite
+def atoms(draw: st.DrawFn) -> Atoms:
+    """Up to five atoms of any species and periodicity, or a structure with symmetry."""
+    if draw(st.integers(0, 2)) == 0:
+        return PERFECT[draw(st.sampled_from(sorted(PERFECT)))].copy()
+    arrays = draw(structures())
+    symbols = [draw(st.sampled_from(ELEMENTS)) for _ in arrays.positions]
+    return Atoms(symbols, arrays.positions, cell=arrays.cell, pbc=arrays.pbc)
