@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.build import bulk, fcc111
 from ase.calculators.calculator import BaseCalculator
-from ase.data import atomic_numbers, covalent_radii
+from ase.data import atomic_numbers, covalent_radii, reference_states
 
 from ase_symcalc.calculator import SymCalc
 from ase_symcalc.potential_files import PotentialCard
@@ -22,8 +23,10 @@ from ase_symcalc.testing.assertions import (
     assert_invariant,
     assert_symmetry_exact,
 )
+from ase_symcalc.testing.physical import assert_stiff, scan_pair
 
 MOST_IN_BATCH = 4
+SIMPLE = ("fcc", "bcc", "hcp", "diamond")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,46 @@ def check(
     return done
 
 
+def check_distances(
+    calc: BaseCalculator,
+    card: PotentialCard,
+    most: int = 8,
+    on_check: Callable[[Check], object] | None = None,
+) -> list[Check]:
+    """Scan pairs from 0.2 Å to the cutoff, and squeeze elements to half of their volume.
+
+    Parameters
+    ----------
+    calc : ASE calculator
+    card : PotentialCard
+        Its pairs are scanned; every element with itself if it lists none.
+    most : int
+        Pairs, and elements, that are taken at most.
+    on_check : callable, optional
+        As for `check`.
+
+    Returns
+    -------
+    list of Check
+        See `PairScan.faults` and `assert_stiff` for what is wrong. Elements are squeezed from
+        the lattice and volume they have in nature, if the lattice is a simple one.
+    """
+    pairs = [tuple(p.split("-")) for p in card.pairs] or [(e, e) for e in card.elements]
+    done = []
+    for first, second in _spread(pairs, most):
+        faults = scan_pair(calc, first, second, card.cutoff).faults
+        done.append(Check("two atoms", f"{first}-{second}", "; ".join(faults)))
+        if on_check:
+            on_check(done[-1])
+    simple = [first for first, second in pairs if first == second and _lattice(first) in SIMPLE]
+    for symbol in _spread(simple, most):
+        run = partial(assert_stiff, calc, bulk(symbol))
+        done.append(Check("squeezed", f"{symbol} {_lattice(symbol)}", _failure(run)))
+        if on_check:
+            on_check(done[-1])
+    return done
+
+
 def structures_of(card: PotentialCard, most: int = 8) -> dict[str, Atoms]:
     """Small structures to check a potential on, of its elements and of pairs it has met.
 
@@ -128,7 +171,11 @@ def structures_of(card: PotentialCard, most: int = 8) -> dict[str, Atoms]:
     return made
 
 
-def _spread(every: Sequence[str], most: int) -> list[str]:
+def _lattice(symbol: str) -> str:
+    return str((reference_states[atomic_numbers[symbol]] or {}).get("symmetry", ""))
+
+
+def _spread(every: Sequence[Any], most: int) -> list[Any]:
     """As many as that, from first to last."""
     places = np.linspace(0, len(every) - 1, min(most, len(every)))
     return [every[i] for i in places.round().astype(int)]

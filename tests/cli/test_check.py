@@ -14,3 +14,11 @@ def test_bad_input_is_refused(symcalc):
     assert code == 2
     assert "expected --most to be at least 1" in err
     assert symcalc("check", "nothing")[0] == 2
+
+
+def test_distances_are_scanned(symcalc):
+    code, out, _ = symcalc("check", "small", "--distances", "--most", "1")
+    assert code in (0, 1)  # a network that learnt nothing may have holes
+    assert "two atoms" in out
+    assert "squeezed" in out
+    assert "of 2 checks passed" in out
