@@ -16,8 +16,8 @@ from ase_symcalc.errors import InputError, UnsupportedElementError
 from ase_symcalc.graph import AtomicGraph, edge_vectors
 from ase_symcalc.nn.angular import edge_harmonics
 
-CHUNK = 65536
-"""Edges whose products are held at a time."""
+CHUNK = 4096
+"""Edges whose products are held at a time: so few that they stay in a processor's cache."""
 
 
 def project(
@@ -70,10 +70,12 @@ def project(
     for start in range(0, max(graph.n_edges, 1), CHUNK):
         part = slice(start, start + CHUNK)
         r = lengths[part]
-        harmonics = edge_harmonics(vectors[part] / r[:, None], basis.lmax) / math.sqrt(4 * math.pi)
+        harmonics = edge_harmonics(vectors[part] / r[:, None], basis.lmax)
+        harmonics = harmonics * (basis.weight(r) / math.sqrt(4 * math.pi))[:, None]
         for l in range(basis.lmax + 1):
-            terms = basis(r, l)[:, :, None] * harmonics[:, None, l * l : (l + 1) ** 2]
-            sums[l] = sums[l].index_add(0, rows[part], terms)
+            radial = basis.without_weight(r, l)
+            terms = radial[:, :, None] * harmonics[:, None, l * l : (l + 1) ** 2]
+            sums[l].index_add_(0, rows[part], terms)
     return [each.reshape(graph.n_atoms, -1, each.shape[2]) for each in sums]
 
 

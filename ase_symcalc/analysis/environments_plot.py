@@ -91,7 +91,8 @@ def draw_atoms(axes: Axes, atoms: Atoms, colours: Sequence[str], title: str) -> 
     size = float(np.clip(size, 4, 400))
     axes.scatter(x, z, s=size, c=[colours[i] for i in order], edgecolors="black", linewidths=0.4)
     axes.set_aspect("equal")
-    axes.margins(0.08)
+    edge = 0.08 * extent
+    axes.set(xlim=(x.min() - edge, x.max() + edge), ylim=(z.min() - edge, z.max() + edge))
     axes.set(xlabel="x (Å)", ylabel="z (Å)")
     narrow = np.ptp(z) > 2 * np.ptp(x)  # more labels would touch
     axes.xaxis.set_major_locator(MaxNLocator(2 if narrow else 5, integer=True))

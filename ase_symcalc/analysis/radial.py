@@ -80,18 +80,28 @@ class GaussianBasis:
 
     def __call__(self, lengths: Float[Tensor, "n_edges"], l: int) -> Float[Tensor, "n_edges n_max"]:
         """Return R_nl(r) of edges, in units of the density times Å^3/2; l is the degree."""
-        exponents, scales, beta = (
-            torch.as_tensor(part[l], dtype=lengths.dtype, device=lengths.device)
-            for part in self.coefficients
-        )
-        eta = 0.5 / self.sigma**2
-        together = exponents + eta
+        return self.weight(lengths)[:, None] * self.without_weight(lengths, l)
+
+    def weight(self, lengths: Float[Tensor, "n_edges"]) -> Float[Tensor, "n_edges"]:
+        """Return w(r) of edges."""
         x = lengths / self.cutoff
-        weight = torch.where(x < 1, ((1 - x) ** 2 * (1 + 2 * x)) ** 2, torch.zeros_like(x))
+        return torch.where(x < 1, ((1 - x) ** 2 * (1 + 2 * x)) ** 2, torch.zeros_like(x))
+
+    def without_weight(
+        self, lengths: Float[Tensor, "n_edges"], l: int
+    ) -> Float[Tensor, "n_edges n_max"]:
+        """Return R_nl(r) / w(r) of edges."""
+        exponents, scales, beta = (part[l] for part in self.coefficients)
+        eta = 0.5 / self.sigma**2
+        widths = scales / (exponents + eta)
+        rates = exponents * eta / (exponents + eta)
+        slopes, rates, beta = (
+            torch.as_tensor(part, dtype=lengths.dtype, device=lengths.device)
+            for part in (eta * widths, rates, (math.pi * widths[:, None]) ** 1.5 * beta)
+        )
         # N (ηR)^l (α + η)^-l as one power: none of them overflows at high degrees
-        powers = (eta * lengths[:, None] * scales / together) ** l
-        primitive = powers * torch.exp(-exponents * eta / together * lengths[:, None] ** 2)
-        return weight[:, None] * ((primitive * (math.pi * scales / together) ** 1.5) @ beta)
+        powers = (lengths[:, None] * slopes) ** l
+        return (powers * torch.exp(lengths.square()[:, None] * -rates)) @ beta
 
     @cached_property
     def coefficients(

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from ase_symcalc.analysis.descriptors import PowerSpectrum
 from ase_symcalc.analysis.radial import GaussianBasis
 from ase_symcalc.errors import InputError
-from ase_symcalc.structures import neighbour_pairs
+from ase_symcalc.structures import check_separation, from_ase, neighbour_pairs
 
 LABELS = ("fcc", "bcc", "hcp", "diamond", "liquid", "surface", "other")
 
@@ -76,7 +76,8 @@ def label_atoms(atoms: Atoms) -> tuple[list[str], Float64[np.ndarray, "n_atoms"]
     Raises
     ------
     InputError
-        If no atom has neighbours within 12 Å, or the structure has no meaning.
+        If no atom has neighbours within 12 Å, two are closer than 0.1 Å, or the structure has
+        no meaning.
 
     Notes
     -----
@@ -99,7 +100,7 @@ def length_of(atoms: Atoms) -> float:
     Raises
     ------
     InputError
-        If no atom has neighbours within 12 Å.
+        If no atom has neighbours within 12 Å, or two are closer than 0.1 Å.
     """
     cutoff = 4.0
     while True:
@@ -108,6 +109,7 @@ def length_of(atoms: Atoms) -> float:
         if np.median(counts) >= NEAREST or cutoff >= FURTHEST:
             break
         cutoff = min(1.4 * cutoff, FURTHEST)
+    check_separation(from_ase(atoms), pairs)
     vectors = atoms.positions[pairs.neighbour] - atoms.positions[pairs.centre]
     lengths = np.linalg.norm(vectors + pairs.unit_shifts @ atoms.cell.array, axis=1)
     lengths = lengths[np.lexsort((lengths, pairs.centre))]

@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from ase_symcalc.analysis.memory import check_memory
 from ase_symcalc.errors import InputError
 from ase_symcalc.nn.angular import edge_harmonics
-from ase_symcalc.structures import neighbour_pairs
+from ase_symcalc.structures import check_separation, from_ase, neighbour_pairs
 
 
 def sphere_signal(
@@ -43,14 +43,15 @@ def sphere_signal(
     Raises
     ------
     InputError
-        If there is no such atom, lmax is negative or too large for memory, or the structure
-        has no meaning.
+        If there is no such atom, lmax is negative or too large for memory, two atoms are closer
+        than 0.1 Å, or the structure has no meaning.
     """
     if not -len(atoms) <= atom < len(atoms):
         raise InputError(f"expected an atom from 0 to {len(atoms) - 1}, got {atom}")
     if lmax < 0:
         raise InputError(f"expected a degree of 0 or more, got lmax={lmax}")
     pairs = neighbour_pairs(atoms.positions, atoms.cell.array, atoms.pbc, cutoff)
+    check_separation(from_ase(atoms), pairs)
     mine = pairs.centre == atom % len(atoms)
     vectors = atoms.positions[pairs.neighbour[mine]] - atoms.positions[atom]
     vectors += pairs.unit_shifts[mine] @ atoms.cell.array

@@ -161,30 +161,39 @@ def _sides(
         return []
     middle += axis * (0.5 - (middle - own) @ axis / (axis @ axis))
     towards = points[others] - own
-    flat = towards @ np.linalg.svd(axis[None])[2][1:].T
+    flat = towards @ _across(axis)
     sizes = np.linalg.norm(flat, axis=1)
     cut = sizes > PARALLEL
     heights = (towards**2).sum(axis=1) / 2 - towards @ (middle - own)
     lines = np.column_stack([flat, heights])[cut] / sizes[cut, None]
     groups = _alike(lines * [extent, extent, 1])
-    lines = np.array([lines[group].mean(axis=0) for group in groups])
+    if len(groups) < len(lines):
+        lines = np.array([lines[group].mean(axis=0) for group in groups])
     order = np.argsort(np.arctan2(lines[:, 1], lines[:, 0]))
     lengths = _lengths(lines[order])
     if lengths.max() < SAME:  # nothing is behind all lines
         return []
     order = order[lengths > -SAME]
-    while len(order) > 2:
+    if len(order) < len(lengths):
         lengths = _lengths(lines[order])
-        shortest = int(lengths.argmin())
-        if lengths[shortest] >= SAME:
-            break
-        order = np.delete(order, shortest)
+    while len(order) > 2 and lengths.min() < SAME:
+        order = np.delete(order, int(lengths.argmin()))
+        lengths = _lengths(lines[order])
     if len(order) < 3 or not np.isfinite(lengths).all():
         return []
     # a triangle between the middle and each side
     if lines[order, 2] @ lengths / 2 < SAME * lengths.sum():
         return []
     return [others[cut][groups[k]] for k in order]
+
+
+def _across(axis: np.ndarray) -> np.ndarray:
+    """Two unit vectors normal to an axis and to each other, as columns: Householder's mirror."""
+    mirror = axis / np.linalg.norm(axis)
+    first = int(np.abs(mirror).argmax())
+    mirror[first] += np.copysign(1, mirror[first])
+    matrix = np.eye(3) - np.outer(mirror, mirror) * (2 / (mirror @ mirror))
+    return matrix[:, [first - 2, first - 1]]
 
 
 def _alike(lines: np.ndarray) -> list[np.ndarray]:
@@ -200,11 +209,11 @@ def _lengths(lines: np.ndarray) -> np.ndarray:
     slopes = normals[:, ::-1] * [-1, 1] @ normals.T
     slack = heights - heights[:, None] * (normals @ normals.T)
     np.fill_diagonal(slack, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        at = slack / slopes
+    parallel = np.abs(slopes) <= PARALLEL
+    at = slack / np.where(parallel, 1, slopes)
     stops = np.where(slopes > PARALLEL, at, np.inf).min(axis=1)
     starts = np.where(slopes < -PARALLEL, at, -np.inf).max(axis=1)
-    beyond = ((np.abs(slopes) <= PARALLEL) & (slack < -SAME)).any(axis=1)
+    beyond = (parallel & (slack < -SAME)).any(axis=1)
     return np.where(beyond, -np.inf, stops - starts)
 
 

@@ -89,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"expected --atom from 0 to {n_atoms - 1}, got {args.atom}")
     descriptor, calculator = _descriptor(args, sorted(set(images[0].symbols)))
     with Progress(quiet=args.quiet) as progress:
-        progress.say(f"{args.file}: {len(images)} frames of {n_atoms} atoms")
+        frames, of = "frame" + "s" * (len(images) > 1), "atom" + "s" * (n_atoms > 1)
+        progress.say(f"{args.file}: {len(images)} {frames} of {n_atoms} {of}")
         progress.update("comparing environments")
         found = find_environments(
             images,

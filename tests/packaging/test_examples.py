@@ -16,6 +16,7 @@ OTHERS = {
     "environments.py": "surface: 25 %",
     "graphs.py": "54 atoms would move",
     "phonons.py": "modes at Γ",
+    "spectra.py": "Bispectrum calls the same: [0, 0, 2]",
     "vacancy.py": "migration",
 }
 ELSEWHERE = {"openmm_md.py"}  # tests/integrations: runs where its engine is installed

@@ -6,6 +6,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 from e3nn.o3 import spherical_harmonics
+from scipy.linalg import block_diag
 from scipy.spatial.transform import Rotation
 
 from ase_symcalc.analysis import (
@@ -93,12 +94,8 @@ def test_harmonics_go_on_beyond_those_of_e3nn():
     assert (last @ last.T / 33 - legendre).abs().max() < TIGHT
 
 
-@pytest.mark.parametrize("kind", INVARIANT)
-def test_neither_rotation_nor_order_nor_cell_matters(kind):
-    atoms = alloy()
-    descriptor = kind(("Ni", "Mo"), SMALL)
+def assert_invariant(descriptor, atoms):
     rows = descriptor(atoms)
-    assert rows.shape == (len(atoms), descriptor.n_features)
     assert abs(descriptor(turned(atoms, ROTATION)) - rows).max() < TIGHT
     shuffled = np.random.default_rng(1).permutation(len(atoms))
     assert abs(descriptor(atoms[shuffled]) - rows[shuffled]).max() < TIGHT
@@ -113,13 +110,40 @@ def test_neither_rotation_nor_order_nor_cell_matters(kind):
     assert abs(descriptor(other_cell) - rows).max() < TIGHT
 
 
+@pytest.mark.parametrize("kind", INVARIANT)
+def test_neither_rotation_nor_order_nor_cell_matters(kind):
+    atoms = alloy()
+    descriptor = kind(("Ni", "Mo"), SMALL)
+    assert descriptor(atoms).shape == (len(atoms), descriptor.n_features)
+    assert_invariant(descriptor, atoms)
+
+
+def test_nor_do_they_to_a_network(calc):
+    atoms = alloy()
+    assert_invariant(NetworkFeatures(calc), atoms)
+    mirrored = turned(atoms, np.diag([1.0, -1.0, 1.0]))
+    assert abs(NetworkFeatures(calc)(mirrored) - NetworkFeatures(calc)(atoms)).max() < TIGHT
+
+
+def rotation_of_harmonics(matrix, lmax):
+    """The matrices D of Y(Rn) = D Y(n), degree by degree, from many directions n."""
+    n = np.random.default_rng(3).normal(size=(80, 3))
+    n /= np.linalg.norm(n, axis=1, keepdims=True)
+    before, after = (edge_harmonics(torch.from_numpy(v), lmax).numpy() for v in (n, n @ matrix.T))
+    parts = [slice(l * l, (l + 1) ** 2) for l in range(lmax + 1)]
+    return [np.linalg.lstsq(before[:, p], after[:, p])[0].T for p in parts]
+
+
 def test_coefficients_turn_as_their_irreps_say():
     atoms = alloy()
     descriptor = DensityCoefficients(("Ni", "Mo"), SMALL)
-    matrix = descriptor.irreps.D_from_matrix(torch.tensor(-ROTATION)).numpy()
-    turned_rows = descriptor(turned(atoms, -ROTATION))
+    rows, turned_rows = descriptor(atoms), descriptor(turned(atoms, -ROTATION))
     assert turned_rows.shape[1] == descriptor.irreps.dim == descriptor.n_features
-    assert abs(turned_rows - descriptor(atoms) @ matrix.T).max() < 2e-6  # e3nn's angles are float32
+    matrices = rotation_of_harmonics(-ROTATION, SMALL.lmax)
+    exact = [np.kron(np.eye(i.mul), matrices[i.ir.l]) for i in descriptor.irreps]
+    assert abs(turned_rows - rows @ block_diag(*exact).T).max() < TIGHT
+    theirs = descriptor.irreps.D_from_matrix(torch.tensor(-ROTATION)).numpy()
+    assert abs(theirs - block_diag(*exact)).max() < 2e-6  # e3nn's angles are float32
 
 
 def test_mirror_image_agrees_in_the_even_part_and_differs_in_the_odd_one():

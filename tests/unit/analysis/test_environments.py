@@ -9,6 +9,7 @@ from ase import Atoms
 from ase.build import bcc110, bulk, diamond111, fcc100, fcc111, molecule
 from ase.lattice.cubic import FaceCenteredCubic
 from ase.neighborlist import neighbor_list
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from ase_symcalc.analysis import (
@@ -21,7 +22,7 @@ from ase_symcalc.analysis import (
 )
 from ase_symcalc.analysis.environments import principal_axes
 from ase_symcalc.analysis.environments_page import environments_page
-from ase_symcalc.analysis.environments_plot import plot_environments
+from ase_symcalc.analysis.environments_plot import draw_atoms, plot_environments
 from ase_symcalc.analysis.sphere import sphere_grid
 from ase_symcalc.errors import InputError
 
@@ -142,6 +143,23 @@ def test_a_melt_is_named_liquid():
 def test_what_has_no_neighbours_has_no_name():
     with pytest.raises(InputError, match="no atom has a neighbour within 12 Å"):
         label_atoms(Atoms("Cu"))
+
+
+@pytest.mark.parametrize("call", [label_atoms, lambda a: sphere_signal(a, 0, np.eye(3))])
+def test_atoms_on_top_of_each_other_are_refused(call):
+    crystal = bulk("Cu", cubic=True) * (2, 2, 2)
+    crystal.positions[1] = crystal.positions[0]
+    for atoms in (crystal, Atoms("H2", np.zeros((2, 3)))):
+        with pytest.raises(InputError, match="0 Å apart"):
+            call(atoms)
+
+
+def test_flat_molecule_is_drawn_whole():
+    axes = Figure().subplots()
+    atoms = molecule("C2H2")
+    atoms.rotate(90, "y")
+    draw_atoms(axes, atoms, ["red"] * 4, "acetylene")
+    assert min(axes.get_ylim()[1], -axes.get_ylim()[0]) > 0.2
 
 
 def test_groups_are_orbits_where_surroundings_differ():
