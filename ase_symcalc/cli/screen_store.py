@@ -105,8 +105,10 @@ def run_merge(args: argparse.Namespace) -> int:
 
 def run_export(args: argparse.Namespace) -> int:
     """Export what is in a store."""
+    from ase_symcalc.cli.structure_files import check_writable
     from ase_symcalc.screening import Store, export
 
+    check_writable(args.out)
     with Store(args.store) as store:
         count = export(store, args.out, status=args.status)
     print(f"{count} results written to {args.out}")

@@ -55,7 +55,12 @@ class Workers:
         command = [sys.executable, "-m", _PROGRAM, json.dumps(self.settings)]
         Workers.running = True
         self._processes = [  # Ctrl-C is for process 0, which lets the others go
-            subprocess.Popen([*command, str(rank)], env=environment, start_new_session=True)
+            subprocess.Popen(
+                [*command, str(rank)],
+                env=environment,
+                start_new_session=True,
+                stdin=subprocess.PIPE,  # nothing comes, and it ends with process 0
+            )
             for rank in range(1, len(devices))
         ]
 
@@ -82,6 +87,8 @@ class Workers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
         self._folder.cleanup()
         Workers.running = False
 

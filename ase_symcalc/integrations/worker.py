@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -39,5 +42,16 @@ def work(settings: dict[str, Any], rank: int) -> None:
     dist.destroy_process_group()
 
 
+def _end_with_process_0(folder: str) -> None:
+    """Wait for the end of the standard input, which process 0 holds open."""
+    while os.read(0, 1):
+        pass
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(
+        target=_end_with_process_0, args=(json.loads(sys.argv[1])["folder"],), daemon=True
+    ).start()
     work(json.loads(sys.argv[1]), int(sys.argv[2]))

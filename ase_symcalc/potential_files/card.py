@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from html import escape
@@ -16,7 +15,7 @@ from typing import Any, Literal
 from ase.data import atomic_numbers
 
 from ase_symcalc.errors import InputError, PotentialFileError
-from ase_symcalc.potential_files.tables import from_table
+from ase_symcalc.potential_files.tables import from_table, read_toml
 
 SCHEMA = 2
 WITHOUT_HEADS = 1  # what older versions of this package can read
@@ -200,7 +199,7 @@ def read_card(folder: str | os.PathLike[str]) -> PotentialCard:
     """
     path = Path(folder) / CARD
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = read_toml(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PotentialFileError(
             f"expected a potential in {path.parent}, found no {CARD} there. A potential is a "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import tomllib
 from collections.abc import Mapping
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -12,7 +14,22 @@ import numpy as np
 
 from ase_symcalc.errors import InputError
 
-DEEPEST = 64  # brackets within brackets that a file of ours may have
+DEEPEST = 64
+"""Brackets within brackets, and parts of a dotted key, that a file of ours may have."""
+
+# text in quotes, in which brackets mean nothing; one that is not closed ends with the file
+_QUOTED = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_TOML_QUOTED = re.compile(
+    r"""
+    \#[^\n]*+
+    | \"{3} (?: [^"\\]++ | \\. | "(?!"") )*+ (?: "{3,5} | \\?\Z )
+    | '{3} (?: [^']++ | '(?!'') )*+ (?: '{3,5} | \Z )
+    | " (?: [^"\\\n]++ | \\. )*+ "?
+    | ' [^'\n]*+ '?
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_DOTTED = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{DEEPEST},}}+")
 
 Record = TypeVar("Record")
 
@@ -26,13 +43,37 @@ def read_json(content: bytes) -> Any:
     Raises
     ------
     ValueError
-        If it is not JSON, or nested too deeply.
+        If it is not JSON in UTF-8, or nested too deeply.
     """
-    letters = np.frombuffer(content, dtype=np.uint8)
+    text = content.decode("utf-8")  # of a file in another encoding the brackets are not seen
+    _check_depth(_QUOTED.sub("_", text), "JSON")
+    return json.loads(text)
+
+
+def read_toml(content: bytes) -> dict[str, Any]:
+    """Parse TOML that is nested no deeper than a sane file is.
+
+    Python's parser recurses at brackets, and takes memory by the square of the number of parts
+    of a dotted key.
+
+    Raises
+    ------
+    ValueError
+        If it is not TOML, or nested too deeply.
+    """
+    text = content.decode("utf-8")
+    bare = _TOML_QUOTED.sub("_", text.replace("\r\n", "\n"))
+    _check_depth(bare, "TOML")
+    if _DOTTED.search(bare):
+        raise ValueError(f"TOML with a key of more than {DEEPEST} parts")
+    return tomllib.loads(text)
+
+
+def _check_depth(bare: str, kind: str) -> None:
+    letters = np.frombuffer(bare.encode(), dtype=np.uint8)
     steps = np.isin(letters, list(b"[{")).astype(np.int64) - np.isin(letters, list(b"]}"))
     if steps.cumsum().max(initial=0) > DEEPEST:
-        raise ValueError(f"JSON nested more than {DEEPEST} deep")
-    return json.loads(content)
+        raise ValueError(f"{kind} nested more than {DEEPEST} deep")
 
 
 def from_table(kind: type[Record], table: object, name: str = "") -> Record:

@@ -4,14 +4,17 @@
         --plot benchmarks/results/scale.png
 
 Measured, on one machine of two cores: time per crystal that relaxes, time the driver of a screen
-needs for each, time to start (`screening.py`); time per atom and step of molecular dynamics
-(`speed/step.py`). Computed: what neighbouring processes tell each other, from the widths of the
-network's layers and the geometry of cubes. Assumed, and nowhere measured: everything in `Cluster`,
-and that
+needs for each, time to start (`screening.py`); time per atom and step of molecular dynamics on one
+core (`speed/step.py`). Counted, on two processes of LAMMPS: bytes that go from process to process
+in a step (`lammps.py`); a test compares them with `exchanged`. Computed: how many ghosts a process
+has, from the geometry of cubes. Not measured: how fast LAMMPS or a graph-parallel evaluation get
+with more processes, because the two cores had other work. Assumed, and nowhere measured: everything
+in `Cluster`, and that
 
 - cores of a node slow each other no more than `Cluster.crowding` says;
 - every process has a cube of equally many atoms of a homogeneous crystal, with ghosts within one
-  cutoff of its faces, so layers after the first exchange rows once forwards and once backwards;
+  cutoff and skin of its faces; layers after the first exchange rows once forwards and once
+  backwards, and forces and virials of ghosts go home once;
 - all that processes exchange leaves their node, and nothing is hidden behind computing;
 - structures of a screen take equally long, so it ends when the last task does;
 - files are read and written by the driver only, and its disk is no slower than the one here.
@@ -25,6 +28,10 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "results"
 
+SKIN = 1.0
+"""Å; that of the neighbour lists of both engines"""
+HOMEWARDS = 9 * 8
+"""Bytes of a ghost's force and virial, in float64 whatever the network computes in"""
 NODES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -64,8 +71,8 @@ class Dynamics:
     """Seconds of a core, for each atom and step"""
     density: float
     """Atoms per Å³"""
-    cutoff: float
-    """Å"""
+    reach: float
+    """Å, cutoff and skin"""
     widths: tuple[int, ...]
     """Numbers that an atom's row has before each layer but the first"""
     itemsize: int
@@ -79,8 +86,8 @@ def ghosts(n_local, density, reach):
 
 
 def exchanged(n_ghosts, widths, itemsize):
-    """Bytes that a process receives in one step: rows, and gradients of as many rows."""
-    return 2 * n_ghosts * sum(widths) * itemsize
+    """Bytes that a process receives in one step: rows, their gradients, and what goes home."""
+    return n_ghosts * (2 * sum(widths) * itemsize + HOMEWARDS)
 
 
 def step_seconds(n_atoms, n_processes, dynamics, cluster):
@@ -90,9 +97,9 @@ def step_seconds(n_atoms, n_processes, dynamics, cluster):
     local = n_atoms / n_processes
     on_node = min(n_processes, cluster.cores)
     compute = local * dynamics.atom / _speed(on_node, cluster)
-    n_ghosts = min(ghosts(local, dynamics.density, dynamics.cutoff), n_atoms - local)
+    n_ghosts = min(ghosts(local, dynamics.density, dynamics.reach), n_atoms - local)
     received = exchanged(n_ghosts, dynamics.widths, dynamics.itemsize)
-    waits = 2 * len(dynamics.widths) * cluster.latency
+    waits = (2 * len(dynamics.widths) + 1) * cluster.latency
     return compute, waits + received * on_node / cluster.bandwidth
 
 
@@ -139,7 +146,7 @@ def predict(screen, dynamics, cluster, million=1_000_000):
                 "exchange_share": exchange / (compute + exchange),
                 "efficiency": alone / n / (compute + exchange),
                 "atoms_per_process": million / n,
-                "ghosts_per_atom": ghosts(million / n, dynamics.density, dynamics.cutoff)
+                "ghosts_per_atom": ghosts(million / n, dynamics.density, dynamics.reach)
                 * n
                 / million,
                 "ns_per_day": 86400 / (compute + exchange) * 2e-6,
@@ -165,7 +172,7 @@ def read_measured(results):
     config = json.loads(potential.read_text(encoding="utf-8"))
     silicon = 8 / 5.43**3  # what step.py runs on
     dynamics = Dynamics(
-        1e-6 * large["cpu_us_per_atom"], silicon, config["cutoff"], widths_of(config), 4
+        1e-6 * large["cpu_us_per_atom"], silicon, config["cutoff"] + SKIN, widths_of(config), 4
     )
     return screen, dynamics
 
@@ -225,8 +232,8 @@ def main():
     print(table(rows))
     edge = math.ceil(most_workers(screen, cluster))
     print(
-        f"one driver feeds {edge} workers; {sum(dynamics.widths) * 2 * dynamics.itemsize} bytes "
-        "for each ghost and step"
+        f"one driver feeds {edge} workers; a ghost costs "
+        f"{exchanged(1, dynamics.widths, dynamics.itemsize)} bytes for each step"
     )
     if args.out:
         record = {

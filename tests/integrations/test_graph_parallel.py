@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -201,6 +202,34 @@ def test_a_process_that_cannot_start_is_named(potential_folder, tmp_path):
         CalculatorSetupError, match="could not start: process 1: PotentialFileError"
     ):
         GraphParallelCalculator.start(potential, 2)
+
+
+STOPPED = """
+import sys, time
+from ase_symcalc.integrations import graph_parallel
+
+def join_group(settings, rank):
+    print(settings["folder"], flush=True)
+    time.sleep(1000)
+
+graph_parallel.join_group = join_group
+graph_parallel.GraphParallelCalculator.start(sys.argv[1], 2)
+"""
+
+
+def test_processes_end_with_the_first_although_they_still_wait_for_it(potential_folder):
+    command = [sys.executable, "-c", STOPPED, str(potential_folder)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as first:
+        try:
+            folder = Path(first.stdout.readline().strip())
+            assert (folder / "ready-1").exists()
+        finally:
+            first.kill()
+    end = time.monotonic() + LONGEST
+    while folder.exists():  # the other one removes it in the end
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_potential_in_memory_only_is_refused(potential_folder):

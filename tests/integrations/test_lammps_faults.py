@@ -1,7 +1,12 @@
 """What goes wrong in a LAMMPS run ends it, all processes, with a sentence."""
 
 import json
+import os
+import re
+import signal
+import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -13,7 +18,16 @@ from ase_symcalc.errors import InputError
 from ase_symcalc.integrations import lammps_driver
 from ase_symcalc.integrations.lammps_check import Comparison, Row
 from tests.integrations import test_lammps
-from tests.integrations.test_lammps import JOB, NVE, ROOT, SYMCALC, Inputs, copper, launched
+from tests.integrations.test_lammps import (
+    JOB,
+    LONGEST,
+    NVE,
+    ROOT,
+    SYMCALC,
+    Inputs,
+    copper,
+    launched,
+)
 
 folder = test_lammps.folder
 needs_lammps = test_lammps.pytestmark
@@ -148,3 +162,35 @@ def test_processes_that_fail_together_know_it(monkeypatch):
     monkeypatch.setattr(lammps_driver, "PATIENCE", 0.05)
     assert lammps_driver.together(Meeting(True))
     assert not lammps_driver.together(Meeting(False))
+
+
+@needs_lammps
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_processes_end_with_the_one_that_started_them(folder, how, code):
+    steps = "thermo 1\nthermo_modify flush yes\nfix 1 all nve\nrun 1000000\n"
+    path = Inputs(folder)(f"endless{code}", copper(), steps)
+    log = folder / f"endless{code}.log"
+    command = [sys.executable, "-c", SYMCALC, "lammps", path, "-n", "1", "--log", str(log)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ASE_SYMCALC_POTENTIALS": str(folder)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=environment, **quiet) as started:
+        try:
+            wait_until(lambda: log.exists() and re.search(r"(?m)^ +3 ", log.read_text("utf-8")))
+            started.send_signal(how)
+            assert started.wait(LONGEST) == code
+        finally:
+            started.kill()
+    wait_until(lambda: not processes_of(path))
+
+
+def wait_until(true):
+    end = time.monotonic() + LONGEST
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def processes_of(path):
+    """Those that have the input in their command line."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if path in line]

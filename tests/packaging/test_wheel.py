@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+
+ABOUT = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses", "top_level.txt"}
+IN_POTENTIALS = {".csv", ".json", ".md", ".png", ".safetensors", ".toml"}
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +46,41 @@ def test_it_holds_the_potentials(wheel):
     shipped = {str(path.relative_to(ROOT)) for path in (ROOT / "potentials").glob("*/*")}
     inside = {name for name in wheel.namelist() if name.startswith("ase_symcalc/_potentials/")}
     assert {f"ase_symcalc/_{name}" for name in {*shipped, "potentials/another/card.toml"}} == inside
+
+
+def test_it_holds_nothing_else(wheel):
+    for name in wheel.namelist():
+        place, _, rest = name.partition("/")
+        if place.endswith(".dist-info"):
+            assert rest.partition("/")[0] in ABOUT, name
+        elif name.startswith("ase_symcalc/_potentials/"):
+            assert Path(name).suffix in IN_POTENTIALS, name
+        else:
+            assert place == "ase_symcalc", name
+            assert rest == "py.typed" or rest.endswith(".py"), name
+            assert not {"tests", "test", "benchmarks", "examples"} & set(Path(rest).parts), name
+
+
+def test_it_names_no_place_of_a_machine(wheel):
+    """Neither the tree that it was built from nor anybody's home."""
+    places = re.compile(
+        rb"/home/\w|/Users/\w|/root/|[A-Z]:\\\\?Users|/tmp/(?!ipi_)\w|/var/folders|/mnt/\w|"
+        + re.escape(str(ROOT).encode())
+    )
+    for name in wheel.namelist():
+        if Path(name).suffix != ".safetensors":  # numbers, which may spell anything
+            assert not (found := places.search(wheel.read(name))), (name, found)
+
+
+def test_it_is_small(wheel):
+    code = sum(e.compress_size for e in wheel.infolist() if "/_potentials/" not in e.filename)
+    assert code < 1_000_000
+    assert sum(e.compress_size for e in wheel.infolist()) < 60_000_000  # PyPI takes 100 MB
+
+
+def test_it_comes_with_its_licence(wheel):
+    (name,) = (name for name in wheel.namelist() if name.endswith("/licenses/LICENSE"))
+    assert wheel.read(name) == (ROOT / "LICENSE").read_bytes()
 
 
 def test_it_says_what_it_needs(wheel):

@@ -35,7 +35,7 @@ def cluster(model):
 
 @pytest.fixture
 def dynamics(model):
-    return model.Dynamics(atom=1e-5, density=0.05, cutoff=5.0, widths=(288, 288), itemsize=4)
+    return model.Dynamics(atom=1e-5, density=0.05, reach=6.0, widths=(288, 288), itemsize=4)
 
 
 @pytest.fixture
@@ -108,4 +108,16 @@ def test_bytes_are_those_that_an_evaluation_asks_for(model):
 
     evaluate_domain(potential, *ghostly._replace(exchange=Counted()))
     assert len(received) == 2 * len(widths)
-    assert sum(received) == model.exchanged(len(own.owner), widths, 4)
+    homewards = len(own.owner) * model.HOMEWARDS
+    assert sum(received) == model.exchanged(len(own.owner), widths, 4) - homewards
+
+
+def test_bytes_are_those_that_were_counted_in_lammps(model):
+    counted = json.loads((model.RESULTS / "lammps.json").read_text(encoding="utf-8"))
+    config = ROOT / "potentials" / counted["potential"] / "config.json"
+    widths = model.widths_of(json.loads(config.read_text(encoding="utf-8")))
+    for size in counted["sizes"]:
+        processes = size["lammps_2"]["of_processes"]
+        rows = sum(each["rows_sent"] for each in processes)
+        sent = sum(each["bytes_sent"] for each in processes)
+        assert sent == model.exchanged(rows, widths, itemsize=4)
