@@ -223,6 +223,8 @@ class GraphParallelCalculator(Calculator):
             derivatives = not ENERGIES.issuperset(properties)
 
             def evaluate() -> Any:
+                if self._workers:
+                    self._workers.check()
                 member.begin(arrays, derivatives)
                 return member.evaluate(arrays, derivatives)
 

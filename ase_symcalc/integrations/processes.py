@@ -78,6 +78,12 @@ class Workers:
                 raise PotentialFileError(f"a process could not start: {self.kill()}")
             time.sleep(0.02)
 
+    def check(self) -> None:
+        """Raise RuntimeError if one has ended: torch may wait for it without end."""
+        for rank, process in enumerate(self._processes, 1):
+            if process.poll() is not None:
+                raise RuntimeError(f"process {rank} ended with code {process.returncode}")
+
     def join(self) -> None:
         """Wait for processes that were told to end."""
         deadline = time.monotonic() + PATIENCE

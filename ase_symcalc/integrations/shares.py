@@ -22,7 +22,8 @@ from ase_symcalc.potential_files import Potential
 from ase_symcalc.structures import TOO_CLOSE, Pairs, SkinList, StructureArrays, check_separation
 
 LONGEST_IDLE = timedelta(days=3650)
-"""How long processes wait for the next structure; one that ends wakes the others at once."""
+"""How long processes wait for the next structure; one that ends wakes the others at once.
+Process 0 waits for the others as long as torch does by default."""
 _LONGEST_SENTENCE = 4000  # bytes
 _COLUMNS = 13
 """Energy, force and share of ∂E/∂ε of an atom"""
@@ -51,7 +52,8 @@ class Member:
         self.potential, self.skin = potential, skin
         self.home = os.getpid()
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self._control = dist.new_group(backend="gloo", timeout=LONGEST_IDLE)
+        idle = LONGEST_IDLE if self.rank else None
+        self._control = dist.new_group(backend="gloo", timeout=idle)
         elements = potential.model.elements
         self._kinds = [f"{a}-{b}" for k, a in enumerate(elements) for b in elements[k:]]
         self.unseen: set[str] = set()
