@@ -36,19 +36,47 @@ ELEMENTS = (
     *("Nb", "Mo", "Ag", "Ta", "W", "Au"),
 )
 
-NETWORKS = {  # layers, channels, degree of features, degree of harmonics, cutoff / Å
-    "3 layers, 32 channels, l 2": (3, 32, 2, 2, 5.0),
-    "2 layers, 32 channels, l 2": (2, 32, 2, 2, 5.0),
-    "3 layers, 32 channels, l 1": (3, 32, 1, 1, 5.0),
-    "2 layers, 64 channels, l 1": (2, 64, 1, 1, 5.0),
-    "3 layers, 16 channels, l 2": (3, 16, 2, 2, 5.0),
-    "2 layers, 32 channels, l 3": (2, 32, 3, 3, 5.0),
-    "2 layers, 64 channels, l 2": (2, 64, 2, 2, 5.0),
-    "3 layers, 32 channels, l 1, harmonics 3": (3, 32, 1, 3, 5.0),
-    "3 layers, 16 channels, l 3": (3, 16, 3, 3, 5.0),
-    "3 layers, 32 channels, l 2, 6 Å": (3, 32, 2, 2, 6.0),
-    "2 layers, 16 channels, l 1": (2, 16, 1, 1, 5.0),
-    "3 layers, 64 channels, l 2": (3, 64, 2, 2, 5.0),
+
+def gates(layers: int, channels: int, lmax: int, sh_lmax: int, cutoff: float = 5.0) -> dict:
+    """Network of NequIP type, features up to lmax."""
+    return {
+        "cutoff": cutoff,
+        "num_layers": layers,
+        "num_channels": channels,
+        "lmax": lmax,
+        "sh_lmax": sh_lmax,
+    }
+
+
+def mace(channels: int, lmax: int, sh_lmax: int, correlation: int) -> dict:
+    """Network of MACE type with two layers."""
+    return {
+        "family": "mace",
+        "cutoff": 5.0,
+        "hidden_irreps": "+".join(f"{channels}x{l}{'eo'[l % 2]}" for l in range(lmax + 1)),
+        "sh_lmax": sh_lmax,
+        "correlation": [correlation, correlation],
+        "num_intervals": 128,
+    }
+
+
+NETWORKS = {
+    "3 layers, 32 channels, l 2": gates(3, 32, 2, 2),
+    "2 layers, 32 channels, l 2": gates(2, 32, 2, 2),
+    "3 layers, 32 channels, l 1": gates(3, 32, 1, 1),
+    "2 layers, 64 channels, l 1": gates(2, 64, 1, 1),
+    "3 layers, 16 channels, l 2": gates(3, 16, 2, 2),
+    "2 layers, 32 channels, l 3": gates(2, 32, 3, 3),
+    "2 layers, 64 channels, l 2": gates(2, 64, 2, 2),
+    "3 layers, 32 channels, l 1, harmonics 3": gates(3, 32, 1, 3),
+    "3 layers, 16 channels, l 3": gates(3, 16, 3, 3),
+    "3 layers, 32 channels, l 2, 6 Å": gates(3, 32, 2, 2, 6.0),
+    "2 layers, 16 channels, l 1": gates(2, 16, 1, 1),
+    "3 layers, 64 channels, l 2": gates(3, 64, 2, 2),
+    "MACE, 32 channels, l 1, harmonics 2, correlation 2": mace(32, 1, 2, 2),
+    "MACE, 32 channels, l 1, harmonics 2, correlation 3": mace(32, 1, 2, 3),
+    "MACE, 32 channels, l 1, harmonics 3, correlation 3": mace(32, 1, 3, 3),
+    "MACE, 64 channels, l 1, harmonics 2, correlation 3": mace(64, 1, 2, 3),
 }
 
 DEVIATORIC = {"stress": "deviatoric", "stress_key": "stress_raw"}
@@ -71,19 +99,11 @@ TEST = {  # of the published test files; Cu, Si have none, and frames of trainin
 
 
 def configuration(name: str, folder: Path, data: Path, epochs: int, batch: int) -> TrainConfig:
-    layers, channels, lmax, sh_lmax, cutoff = NETWORKS[name]
     return config_from_table(
         {
             "folder": str(folder),
             "seed": 1,
-            "model": {
-                "elements": list(ELEMENTS),
-                "cutoff": cutoff,
-                "num_layers": layers,
-                "num_channels": channels,
-                "lmax": lmax,
-                "sh_lmax": sh_lmax,
-            },
+            "model": {"elements": list(ELEMENTS), **NETWORKS[name]},
             "data": {
                 "train": [
                     {"path": f"{data}/{path}.extxyz.xz", "index": "::8", **options}
