@@ -173,7 +173,12 @@ def test_processes_end_with_the_one_that_started_them(folder, how, code):
     command = [sys.executable, "-c", SYMCALC, "lammps", path, "-n", "1", "--log", str(log)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "ASE_SYMCALC_POTENTIALS": str(folder)}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=environment, **quiet) as started:
+
+    def heed_interrupts() -> None:  # which a shell's background jobs are made to ignore
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    started = subprocess.Popen(command, env=environment, preexec_fn=heed_interrupts, **quiet)
+    with started:
         try:
             wait_until(lambda: log.exists() and re.search(r"(?m)^ +3 ", log.read_text("utf-8")))
             started.send_signal(how)

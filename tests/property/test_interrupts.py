@@ -116,6 +116,8 @@ def test_memory_that_was_interrupted_is_used_again():
             assert array.ctypes.data == address
 
 
+# in finalisers and callbacks of the garbage collector Python cannot raise, and reports instead
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_signals_at_random_moments(potential):
     """As the terminal sends them."""
     first, second = PAIRS["symmetry lost"]
