@@ -104,14 +104,7 @@ class Polynomials(KernelBuilder):
             for o in range(len(self.table.terms)):
                 total = None
                 for path, by_last in self.grouped(o).items():
-                    polynomial = None
-                    for last, terms in by_last.items():
-                        inner = self.inner(terms, a, products)
-                        polynomial = (
-                            self.plus(polynomial, inner)
-                            if last is None
-                            else self.fma(a[last], inner, polynomial)
-                        )
+                    polynomial = self.polynomial(by_last, a, products)
                     total = self.fma(self.weight(weights, k, path), polynomial, total)
                 if total is None:
                     total = self.constant(0.0, self.width)
@@ -120,13 +113,9 @@ class Polynomials(KernelBuilder):
     def write_gradient(self) -> None:
         """Write the kernel of the gradient by the features."""
         products = self.buffer(len(self.pairs), self.width)
-        d_products = self.buffer(len(self.pairs), self.width)
-        d_a = self.buffer(self.table.irreps_in.dim, self.width)
         for k, a, weights, n in self.blocks():
             self.form_products(a, products)
-            for buffer, size in ((d_products, len(self.pairs)), (d_a, len(a))):
-                for slot in range(size):
-                    self.b.store(self.constant(0.0, self.width), self.at(buffer, self.index(slot)))
+            d_products, d_a = (self.zeros(size, self.width) for size in (len(self.pairs), len(a)))
             g = self.row("gradient", n, len(self.table.terms) * self.n_channels)
             for o in range(len(self.table.terms)):
                 g_o = self.load(g, k, o * self.n_channels, self.width)
@@ -167,6 +156,19 @@ class Polynomials(KernelBuilder):
             last = factors[2] if len(factors) == 3 else None
             groups[path][last].append((factors[:2], c))
         return groups
+
+    def polynomial(
+        self,
+        by_last: dict[int | None, list[tuple[tuple[int, ...], float]]],
+        a: list[ir.Value],
+        products: ir.Value,
+    ) -> ir.Value | None:
+        """Evaluate a path's polynomial, given its terms by their third factor."""
+        total = None
+        for last, terms in by_last.items():
+            inner = self.inner(terms, a, products)
+            total = self.plus(total, inner) if last is None else self.fma(a[last], inner, total)
+        return total
 
     def inner(
         self, terms: list[tuple[tuple[int, ...], float]], a: list[ir.Value], products: ir.Value

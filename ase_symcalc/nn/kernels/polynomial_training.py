@@ -96,27 +96,17 @@ class _Training(Polynomials):
             for o in range(len(self.table.terms)):
                 g_o = self.load(g, k, o * self.n_channels, self.width)
                 for path, by_last in self.grouped(o).items():
-                    polynomial = None
-                    for last, terms in by_last.items():
-                        inner = self.inner(terms, a, products)
-                        polynomial = (
-                            self.plus(polynomial, inner)
-                            if last is None
-                            else self.fma(a[last], inner, polynomial)
-                        )
-                    self.add(d_weights, k, path, g_o, polynomial)
+                    self.add(d_weights, k, path, g_o, self.polynomial(by_last, a, products))
 
     def write_second(self) -> None:
         n_pairs, dim, n_out = len(self.pairs), self.table.irreps_in.dim, len(self.table.terms)
-        products, moved, by_product, by_moved = (self.buffer(n_pairs, self.width) for _ in range(4))
-        d_a = self.buffer(dim, self.width)
+        products, moved = (self.buffer(n_pairs, self.width) for _ in range(2))
         for k, a, weights, n in self.blocks():
             along = self.row("along", n, dim * self.n_channels)
             v = [self.load(along, k, m * self.n_channels, self.width) for m in range(dim)]
             self.form_products(a, products)
             self.form_changes(a, v, moved)
-            for sums, size in ((by_product, n_pairs), (by_moved, n_pairs), (d_a, dim)):
-                self.clear(sums, size)
+            by_product, by_moved, d_a = (self.zeros(m, self.width) for m in (n_pairs, n_pairs, dim))
             g = self.row("gradient", n, n_out * self.n_channels)
             d_g = self.row("d_gradient", n, n_out * self.n_channels)
             d_weights = self.species_row("d_weights", n)
@@ -176,10 +166,6 @@ class _Training(Polynomials):
             self.accumulate(by_product, self.pairs[factors], constant, seed)
             if d_seed is not None:
                 self.accumulate(by_moved, self.pairs[factors], constant, d_seed)
-
-    def clear(self, sums: ir.Value, size: int) -> None:
-        for slot in range(size):
-            self.b.store(self.constant(0.0, self.width), self.at(sums, self.index(slot)))
 
     def species_row(self, name: str, n: ir.Value) -> ir.Value:
         s = self.b.load(self.at(self.arg["species"], n))
