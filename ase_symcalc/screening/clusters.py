@@ -44,7 +44,6 @@ by ``kill -9``, the jobs end by themselves within a minute, and the same command
 from __future__ import annotations
 
 import logging
-import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -52,7 +51,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ase_symcalc.errors import InputError
-from ase_symcalc.potential_files.tables import from_table
+from ase_symcalc.potential_files.tables import from_table, read_toml
 
 AHEAD = 2
 """Tasks for each thread of workers that are far away, so that none waits for the next one."""
@@ -121,7 +120,7 @@ def read_slurm_jobs(path: Path) -> SlurmJobs:
         If it cannot be read.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = read_toml(path.read_bytes())
     except ValueError as error:  # TOMLDecodeError, or UnicodeDecodeError
         raise InputError(f"{path} is no TOML file ({error})") from error
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from ase_symcalc.errors import InputError
 from ase_symcalc.models import ModelConfig, NetworkConfig
 from ase_symcalc.models.mace_config import MACEConfig
 from ase_symcalc.potential_files import References
-from ase_symcalc.potential_files.tables import from_table
+from ase_symcalc.potential_files.tables import from_table, read_toml
 from ase_symcalc.training.start import load_starts
 
 
@@ -254,7 +253,7 @@ def read_config(path: Path | str, data: Path | str | None = None) -> TrainConfig
     """
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = read_toml(path.read_bytes())
     except OSError as error:
         raise InputError(f"cannot read the training configuration {path}: {error}") from error
     except ValueError as error:
